@@ -13,7 +13,7 @@ archive=${1:?usage: tools/check_symbols.sh ARCHIVE}
 writable=$(objdump -t "$archive" |
     awk '/^[^ ]+\.o: / { file = $1 }
          / O (\.bss|\.data|\.tbss|\.tdata|\*COM\*)/ && !/ O \.data\.rel\.ro/ { print file, $NF }' |
-    grep -vE '^vault_registry\.c\.o: registry(_lock)?$' || true)
+    grep -vE '^(.*/)?vault_registry\.c\.o: registry(_lock)?$' || true)
 foreign=$(nm -g --defined-only "$archive" | awk 'NF == 3 && $3 !~ /^kvault_/ { print $3 }')
 names=$(nm -g --defined-only "$archive" | awk 'NF == 3' | wc -l)
 
