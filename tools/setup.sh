@@ -7,6 +7,8 @@
 # two stamps in .venv hold the content that it was made from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# The interpreter of .venv must not be taken for the one that .venv is made with.
+PATH=${PATH//"$PWD/.venv/bin:"/}
 
 ci=no
 case "${1-}" in
