@@ -6,7 +6,7 @@
 #if defined(__GNUC__)
 #pragma GCC poison malloc calloc realloc free strdup strndup
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok
-#pragma GCC poison atoi atol rand srand alloca
+#pragma GCC poison atoi atol rand srand
 #endif
 
 #endif

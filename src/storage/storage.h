@@ -223,11 +223,14 @@ struct storage_backend {
                            kvault_error *reterr);
 
     /* The version of the contents now; costs nanoseconds where the backend shares memory with the
-     * other programs. May be asked of a connection that another thread uses. */
+     * other programs. May be asked of a connection that another thread uses
+     * (never waits, never runs a statement: where that would be needed, it is not known). */
     void (*version)(storage_conn *conn, struct storage_version *ret_version);
     /* `now` is `before` and exactly one commit. */
     bool (*version_is_next)(const struct storage_version *before, const struct storage_version *now);
 
+    /* Commits of this connection that changed the contents, since it was opened. */
+    uint64_t (*commits)(storage_conn *conn);
     /* Bytes of log since the last complete checkpoint, as this connection's last commit saw it. */
     uint64_t (*log_bytes)(storage_conn *conn);
     /* Copy the log into the file: `writer` holds the write lock meanwhile (outside a transaction;

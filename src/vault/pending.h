@@ -17,9 +17,11 @@
 #include "kohakuvault/error.h"
 #include "storage/storage.h"
 
-/* The bytes that were written under one cache setting. */
+/* The bytes that were written under one cache setting and are in the active set. */
 struct pending_account {
-    uint64_t active_bytes, frozen_bytes;
+    uint64_t active_bytes;
+    uint64_t frozen_bytes; /* in the frozen set: what active_bytes was when it froze */
+    struct pending_account *next; /* in the engine's list */
 };
 
 enum pending_base { PENDING_UNKNOWN, PENDING_NEW, PENDING_REPLACES }; /* is the key in the file? for count */
@@ -43,6 +45,8 @@ struct pending_table {
     size_t slot_count;
     struct pending_entry **order; /* the first `sorted` by key, then in order of arrival */
     size_t count, sorted, order_capacity;
+    size_t unresolved; /* entries whose base is unknown */
+    int64_t delta;     /* keys that the resolved entries add to the file, less those they take away */
 };
 
 struct pending_set {
@@ -69,9 +73,15 @@ kvault_status kvault__pending_insert(struct pending_set *set, const struct stora
 kvault_status kvault__pending_sort(struct pending_table *table, kvault_error *reterr) KVAULT_MUST_USE;
 /* First position in the (sorted) order whose key is >= key (or > key with `after`). */
 size_t kvault__pending_seek(const struct pending_table *table, kvault_slice key, bool after);
-/* Move all of `newer` over `older`; newer entries win. On failure each entry is in one of the two. */
-kvault_status kvault__pending_merge(struct pending_set *older, struct pending_set *newer,
+/* Move all of `newer` over `older`; newer entries win. A failure changes nothing. What is
+ * replaced leaves its account's frozen bytes if `older` is the frozen set, else its active ones. */
+kvault_status kvault__pending_merge(struct pending_set *older, bool older_is_frozen, struct pending_set *newer,
                                     kvault_error *reterr) KVAULT_MUST_USE;
+
+/* Note that the entry's key is in the file, or is not, at the engine's counted version. */
+void kvault__pending_resolve(struct pending_table *table, struct pending_entry *entry, bool in_file);
+/* Forget all that was noted so: the file has changed. */
+void kvault__pending_unresolve(struct pending_set *set);
 
 /* memcmp order, the shorter first. */
 int kvault__key_compare(kvault_slice a, kvault_slice b);
