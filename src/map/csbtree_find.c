@@ -1,0 +1,320 @@
+/* csbtree_find.c - searching a CSBTree: keys to probes, probes to places.
+ *
+ * A node of ranks is searched by halving without branches: the compiler turns the
+ * choice into a conditional move, and nothing is mispredicted. Ranks of bytes may
+ * tie; among the ties the bytes are compared.
+ *
+ * Objects are compared by foreign code, which may change the tree. So after each
+ * call the version is checked before a node is touched again; the tree struct
+ * itself is the caller's to keep alive. */
+#include "csbtree_node.h"
+
+#include "base/bytes.h"
+
+#include "base/banned.h"
+
+#define GROUP_KEYS 16u /* enough to cover the wait for memory, few enough for the fill buffers */
+
+/* ---- keys to probes ---- */
+
+/* The bits of a double in an order of integers: those of negative numbers are
+ * turned round below the sign. */
+static int64_t double_rank(double number)
+{
+    int64_t bits;
+
+    number += 0.0; /* -0.0 becomes 0.0 */
+    memcpy(&bits, &number, sizeof bits);
+    return bits < 0 ? bits ^ INT64_MAX : bits;
+}
+
+double kvault__csb_rank_double(int64_t rank)
+{
+    int64_t bits = rank < 0 ? rank ^ INT64_MAX : rank;
+    double number;
+
+    memcpy(&number, &bits, sizeof number);
+    return number;
+}
+
+int64_t kvault__csb_bytes_rank(const kvault_csbtree *tree, kvault_slice bytes)
+{
+    uint8_t head[8] = { 0 };
+    size_t size = bytes.size - tree->common_size;
+
+    assert(bytes.size >= tree->common_size);
+    if (size > 0)
+        memcpy(head, (const uint8_t *)bytes.data + tree->common_size, size < 8 ? size : 8);
+    return (int64_t)(kvault__load_be64(head) ^ ((uint64_t)1 << 63));
+}
+
+int kvault__csb_bytes_order(kvault_slice a, kvault_slice b)
+{
+    size_t shared = a.size < b.size ? a.size : b.size;
+    int order = shared > 0 ? memcmp(a.data, b.data, shared) : 0;
+
+    return order ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static void probe_bytes(const kvault_csbtree *tree, kvault_slice bytes, struct csb_probe *probe)
+{
+    kvault_slice common = { tree->common, tree->common_size };
+    size_t shared = bytes.size < common.size ? bytes.size : common.size;
+
+    probe->bytes = bytes;
+    if (shared < common.size || (shared > 0 && memcmp(bytes.data, common.data, shared) != 0))
+        probe->edge = kvault__csb_bytes_order(bytes, common) < 0 ? -1 : 1;
+    else
+        probe->rank = kvault__csb_bytes_rank(tree, bytes);
+}
+
+kvault_status kvault__csb_probe(const kvault_csbtree *tree, kvault_key key, struct csb_probe *ret_probe,
+                                kvault_error *reterr)
+{
+    struct csb_probe probe = { .version = tree->version };
+
+    switch (tree->kind) {
+    case KVAULT_KEY_I64:
+        probe.rank = key.i64;
+        break;
+    case KVAULT_KEY_F64:
+        if (key.f64 != key.f64)
+            return kvault__fail(reterr, KVAULT_E_INVALID, "NaN cannot be a key: it has no place in an order");
+        probe.rank = double_rank(key.f64);
+        break;
+    case KVAULT_KEY_BYTES:
+        probe_bytes(tree, key.bytes, &probe);
+        break;
+    case KVAULT_KEY_OBJECT_BYTES:
+        probe.object = key.object;
+        probe_bytes(tree, tree->hooks.bytes(tree->hooks.context, key.object), &probe);
+        break;
+    case KVAULT_KEY_OBJECT:
+        probe.object = key.object;
+        break;
+    }
+    *ret_probe = probe;
+    return KVAULT_OK;
+}
+
+/* ---- probes to places in a node ---- */
+
+/* How many of the ranks are below `rank`. */
+static uint32_t count_below(const union csb_word *ranks, uint32_t count, int64_t rank)
+{
+    const union csb_word *base = ranks;
+
+    if (count == 0)
+        return 0;
+    while (count > 1) {
+        uint32_t half = count / 2;
+        base += half & (0u - (uint32_t)(base[half - 1].rank < rank));
+        count -= half;
+    }
+    return (uint32_t)(base - ranks) + (base->rank < rank);
+}
+
+/* Among entries from `low` on whose ranks tie with the probe's, compare the bytes. */
+static uint32_t settle_ties(const kvault_csbtree *tree, const struct csb_node *node, const struct csb_probe *probe,
+                            uint32_t low, bool *ret_found)
+{
+    uint32_t high = node->count;
+
+    if (probe->rank < INT64_MAX)
+        high = low + count_below(node->words + low, node->count - low, probe->rank + 1);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = kvault__csb_bytes_order(csb_owner_bytes(tree, csb_owner(tree, node, middle)), probe->bytes);
+
+        if (order == 0) {
+            *ret_found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The first entry of a node at or above the probe, for kinds with ranks. */
+static uint32_t find_by_rank(const kvault_csbtree *tree, const struct csb_node *node, const struct csb_probe *probe,
+                             bool *ret_found)
+{
+    uint32_t at;
+
+    *ret_found = false;
+    if (probe->edge)
+        return probe->edge < 0 ? 0 : node->count;
+    at = count_below(node->words, node->count, probe->rank);
+    if (at == node->count || node->words[at].rank != probe->rank)
+        return at;
+    if (csb_has_bytes(tree))
+        return settle_ties(tree, node, probe, at, ret_found);
+    *ret_found = true;
+    return at;
+}
+
+kvault_status kvault__csb_compare(kvault_csbtree *tree, const struct csb_probe *probe, void *a, void *b,
+                                  int *ret_order, kvault_error *reterr)
+{
+    kvault_status rc = tree->hooks.compare(tree->hooks.context, a, b, ret_order, reterr);
+
+    if (rc < 0)
+        return rc;
+    if (tree->version != probe->version)
+        return kvault__fail(reterr, KVAULT_E_REENTERED, "the tree was changed while its keys were compared");
+    return KVAULT_OK;
+}
+
+static kvault_status find_by_order(kvault_csbtree *tree, const struct csb_node *node, const struct csb_probe *probe,
+                                   uint32_t *ret_at, bool *ret_found, kvault_error *reterr)
+{
+    uint32_t low = 0, high = node->count;
+
+    *ret_found = false;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = 0;
+        kvault_status rc =
+            kvault__csb_compare(tree, probe, csb_owner(tree, node, middle), probe->object, &order, reterr);
+
+        if (rc < 0)
+            return rc;
+        if (order == 0) {
+            *ret_found = true;
+            low = middle;
+            break;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *ret_at = low;
+    return KVAULT_OK;
+}
+
+/* Of an inner node, the child that may hold the probe: its keys are the first of each child. */
+static uint32_t child_for(uint32_t at, bool found)
+{
+    return found || at == 0 ? at : at - 1;
+}
+
+kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *probe, struct csb_path *path,
+                               bool *ret_found, kvault_error *reterr)
+{
+    struct csb_node *node = tree->root;
+    uint32_t height = tree->height;
+    bool found = false;
+
+    for (uint32_t level = 0; level < height; level++) {
+        uint32_t at;
+
+        if (tree->kind == KVAULT_KEY_OBJECT) {
+            kvault_status rc = find_by_order(tree, node, probe, &at, &found, reterr);
+            if (rc < 0)
+                return rc;
+        } else {
+            at = find_by_rank(tree, node, probe, &found);
+        }
+        path->node[level] = node;
+        if (level + 1 < height) {
+            at = child_for(at, found);
+            node = csb_child(tree, node, at);
+        }
+        path->at[level] = at;
+    }
+    *ret_found = found;
+    return KVAULT_OK;
+}
+
+kvault_status kvault__csb_place(kvault_csbtree *tree, const struct csb_probe *probe, const struct csb_node **ret_leaf,
+                                uint32_t *ret_at, bool *ret_found, kvault_error *reterr)
+{
+    struct csb_path path;
+    kvault_status rc = kvault__csb_find(tree, probe, &path, ret_found, reterr);
+
+    if (rc < 0)
+        return rc;
+    *ret_leaf = tree->height > 0 ? path.node[tree->height - 1] : NULL;
+    *ret_at = tree->height > 0 ? path.at[tree->height - 1] : 0;
+    if (*ret_leaf && *ret_at == (*ret_leaf)->count) {
+        *ret_leaf = (*ret_leaf)->next;
+        *ret_at = 0;
+    }
+    return KVAULT_OK;
+}
+
+/* ---- many keys at once ---- */
+
+/* Ask for the lines of a node that its search looks at first. */
+static void prefetch_node(const struct csb_node *node, uint32_t quarter)
+{
+    __builtin_prefetch(node);
+    __builtin_prefetch(node->words + quarter);
+    __builtin_prefetch(node->words + 2 * quarter);
+    __builtin_prefetch(node->words + 3 * quarter);
+}
+
+/* Walk a group of probes down together, so that their waits for memory overlap. */
+static void get_group(const kvault_csbtree *tree, const struct csb_probe *probes, size_t count, void *absent,
+                      void **ret_values)
+{
+    const struct csb_node *node[GROUP_KEYS];
+    uint32_t at[GROUP_KEYS];
+    bool found[GROUP_KEYS];
+
+    for (size_t i = 0; i < count; i++)
+        node[i] = tree->root;
+    for (uint32_t level = 0; level < tree->height; level++) {
+        bool leaf = level + 1 == tree->height;
+
+        for (size_t i = 0; i < count; i++) {
+            at[i] = find_by_rank(tree, node[i], &probes[i], &found[i]);
+            if (leaf) {
+                __builtin_prefetch(&csb_values(tree, node[i])[at[i]]);
+            } else {
+                node[i] = csb_child(tree, node[i], child_for(at[i], found[i]));
+                prefetch_node(node[i], tree->capacity / 4);
+            }
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        ret_values[i] = tree->height > 0 && found[i] ? csb_values(tree, node[i])[at[i]].pointer : absent;
+}
+
+static kvault_status get_one_by_one(kvault_csbtree *tree, const kvault_key *keys, size_t count, void *absent,
+                                    void **ret_values, kvault_error *reterr)
+{
+    kvault_status rc = KVAULT_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        ret_values[i] = absent;
+        TRY(kvault_csbtree_get(tree, keys[i], &ret_values[i], reterr));
+    }
+    rc = KVAULT_OK;
+out:
+    return rc;
+}
+
+kvault_status kvault_csbtree_get_many(kvault_csbtree *tree, const kvault_key *keys, size_t count, void *absent,
+                                      void **ret_values, kvault_error *reterr)
+{
+    struct csb_probe probes[GROUP_KEYS];
+    kvault_status rc = KVAULT_OK;
+
+    if (tree->kind == KVAULT_KEY_OBJECT)
+        return get_one_by_one(tree, keys, count, absent, ret_values, reterr);
+    for (size_t done = 0; done < count;) {
+        size_t group = count - done < GROUP_KEYS ? count - done : GROUP_KEYS;
+
+        for (size_t i = 0; i < group; i++)
+            TRY(kvault__csb_probe(tree, keys[done + i], &probes[i], reterr));
+        get_group(tree, probes, group, absent, ret_values + done);
+        done += group;
+    }
+out:
+    return rc;
+}
