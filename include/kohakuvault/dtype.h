@@ -56,8 +56,8 @@ typedef struct kvault_dtype {
 
 /* Parse a dtype. KVAULT_E_INVALID, with words that begin with "Unknown dtype"
  * and quote the text, when it is none. */
-KVAULT_API kvault_status kvault_dtype_parse(kvault_slice text, kvault_dtype *ret_dtype, kvault_error *reterr)
-    KVAULT_MUST_USE;
+KVAULT_API kvault_status kvault_dtype_parse(kvault_slice text, kvault_dtype *ret_dtype,
+                                            kvault_error *reterr) KVAULT_MUST_USE;
 
 /* Write the shortest text that parses to `dtype`, and a NUL behind it. Returns
  * its length. KVAULT_DTYPE_TEXT_MAX + 1 bytes are room enough. */

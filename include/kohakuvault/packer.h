@@ -10,8 +10,9 @@
  *
  * Nothing read is trusted: lengths and counts are checked against the bytes that
  * remain before the caller sees them, and arrays, maps and tags nest at most
- * KVAULT_DEPTH_MAX deep. Bytes that are wrong or end too soon are
- * KVAULT_E_CORRUPT with their position, counted from the start of the bytes.
+ * KVAULT_DEPTH_MAX deep. Bytes that are wrong or end too soon ("Not enough data")
+ * are KVAULT_E_CORRUPT, too deep a nest is KVAULT_E_TOOBIG, each with its position
+ * from the start of the bytes.
  *
  * Readers and writers are plain structs on the caller's stack. They allocate
  * nothing (a writer into a kvault_buf grows that buffer) and take no locks; one
@@ -31,8 +32,8 @@
 extern "C" {
 #endif
 
-#define KVAULT_DEPTH_MAX 128           /* arrays, maps and tags inside one another */
-#define KVAULT_HEAD_MAX 9              /* bytes of the longest head that a store function writes */
+#define KVAULT_DEPTH_MAX 128            /* arrays, maps and tags inside one another */
+#define KVAULT_HEAD_MAX 9               /* bytes of the longest head that a store function writes */
 #define KVAULT_COUNT_UNKNOWN UINT64_MAX /* the count of a CBOR container that ends with a break */
 
 typedef enum kvault_format { KVAULT_FORMAT_MSGPACK, KVAULT_FORMAT_CBOR } kvault_format;

@@ -144,7 +144,8 @@ static kvault_status read_simple(kvault_reader *reader, const struct head *head,
                                  kvault_error *reterr)
 {
     switch (head->low) {
-    case 20: case 21:
+    case 20:
+    case 21:
         return kvault__take(reader, 1, ret_token, KVAULT_TOKEN_BOOL, head->low & 1);
     case 22:
         return kvault__take(reader, 1, ret_token, KVAULT_TOKEN_NULL, 0);
@@ -152,7 +153,9 @@ static kvault_status read_simple(kvault_reader *reader, const struct head *head,
         if (head->value < 32)
             return malformed(reader, reader->at, "a simple value below 32 in two bytes", reterr);
         return kvault__take(reader, 2, ret_token, KVAULT_TOKEN_SIMPLE, head->value);
-    case 25: case 26: case 27:
+    case 25:
+    case 26:
+    case 27:
         (void)kvault__take(reader, head->size, ret_token, KVAULT_TOKEN_FLOAT, head->value);
         if (head->low == 25)
             ret_token->f = float_of_half((unsigned)head->value);
@@ -250,8 +253,8 @@ kvault_status kvault_cbor_read_any(kvault_reader *reader, kvault_token *ret_toke
         return malformed(reader, reader->at, "a number of unknown size", reterr);
     switch (head.major) {
     case KVAULT_CBOR_UINT:
-        return kvault__take(reader, head.size, ret_token,
-                            head.value > INT64_MAX ? KVAULT_TOKEN_UINT : KVAULT_TOKEN_INT, head.value);
+        return kvault__take(reader, head.size, ret_token, head.value > INT64_MAX ? KVAULT_TOKEN_UINT : KVAULT_TOKEN_INT,
+                            head.value);
     case KVAULT_CBOR_NINT:
         if (head.value > INT64_MAX)
             return kvault__take(reader, head.size, ret_token, KVAULT_TOKEN_NINT, head.value);

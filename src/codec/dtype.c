@@ -17,10 +17,10 @@ struct kind_row {
 
 /* Indexed by kvault_kind. */
 static const struct kind_row kinds[] = {
-    [KVAULT_I8] = { "i8", 1 },   [KVAULT_I16] = { "i16", 2 },        [KVAULT_I32] = { "i32", 4 },
-    [KVAULT_I64] = { "i64", 8 }, [KVAULT_U8] = { "u8", 1 },          [KVAULT_U16] = { "u16", 2 },
-    [KVAULT_U32] = { "u32", 4 }, [KVAULT_U64] = { "u64", 8 },        [KVAULT_F32] = { "f32", 4 },
-    [KVAULT_F64] = { "f64", 8 }, [KVAULT_BOOL] = { "bool", 1 },      [KVAULT_BYTES] = { "bytes", 0 },
+    [KVAULT_I8] = { "i8", 1 },   [KVAULT_I16] = { "i16", 2 },         [KVAULT_I32] = { "i32", 4 },
+    [KVAULT_I64] = { "i64", 8 }, [KVAULT_U8] = { "u8", 1 },           [KVAULT_U16] = { "u16", 2 },
+    [KVAULT_U32] = { "u32", 4 }, [KVAULT_U64] = { "u64", 8 },         [KVAULT_F32] = { "f32", 4 },
+    [KVAULT_F64] = { "f64", 8 }, [KVAULT_BOOL] = { "bool", 1 },       [KVAULT_BYTES] = { "bytes", 0 },
     [KVAULT_STR] = { "str", 0 }, [KVAULT_MSGPACK] = { "msgpack", 0 }, [KVAULT_CBOR] = { "cbor", 0 },
 };
 

@@ -108,8 +108,7 @@ static kvault_status write_bytes(const kvault_dtype *dtype, const kvault_token *
     return KVAULT_OK;
 }
 
-static kvault_status write_text(const kvault_dtype *dtype, const kvault_token *token, uint8_t *to,
-                                kvault_error *reterr)
+static kvault_status write_text(const kvault_dtype *dtype, const kvault_token *token, uint8_t *to, kvault_error *reterr)
 {
     kvault_status rc;
     size_t size;
@@ -127,17 +126,26 @@ kvault_status kvault_fixed_write(const kvault_dtype *dtype, const kvault_token *
     if (dtype->size_bytes == 0)
         return kvault__fail(reterr, KVAULT_E_INVALID, "%s has elements of any size", name_of(dtype).text);
     switch (dtype->kind) {
-    case KVAULT_I8: case KVAULT_I16: case KVAULT_I32: case KVAULT_I64:
-    case KVAULT_U8: case KVAULT_U16: case KVAULT_U32: case KVAULT_U64:
+    case KVAULT_I8:
+    case KVAULT_I16:
+    case KVAULT_I32:
+    case KVAULT_I64:
+    case KVAULT_U8:
+    case KVAULT_U16:
+    case KVAULT_U32:
+    case KVAULT_U64:
         return write_int(dtype, token, to, reterr);
-    case KVAULT_F32: case KVAULT_F64:
+    case KVAULT_F32:
+    case KVAULT_F64:
         return write_float(dtype, token, to, reterr);
     case KVAULT_BOOL:
         if (token->kind != KVAULT_TOKEN_BOOL)
             return fail_type(dtype, "true or false", reterr);
         *(uint8_t *)to = token->u != 0;
         return KVAULT_OK;
-    case KVAULT_BYTES: case KVAULT_MSGPACK: case KVAULT_CBOR:
+    case KVAULT_BYTES:
+    case KVAULT_MSGPACK:
+    case KVAULT_CBOR:
         return write_bytes(dtype, token, to, reterr);
     case KVAULT_STR:
         return write_text(dtype, token, to, reterr);
@@ -194,11 +202,18 @@ kvault_status kvault_fixed_read(const kvault_dtype *dtype, kvault_slice data, kv
                                "Not enough data: an element of %s takes %u bytes, got %zu", name_of(dtype).text,
                                (unsigned)dtype->size_bytes, data.size);
     switch (dtype->kind) {
-    case KVAULT_I8: case KVAULT_I16: case KVAULT_I32: case KVAULT_I64:
-    case KVAULT_U8: case KVAULT_U16: case KVAULT_U32: case KVAULT_U64:
+    case KVAULT_I8:
+    case KVAULT_I16:
+    case KVAULT_I32:
+    case KVAULT_I64:
+    case KVAULT_U8:
+    case KVAULT_U16:
+    case KVAULT_U32:
+    case KVAULT_U64:
         read_int(dtype, from, ret_token);
         return KVAULT_OK;
-    case KVAULT_F32: case KVAULT_F64:
+    case KVAULT_F32:
+    case KVAULT_F64:
         read_float(dtype, from, ret_token);
         return KVAULT_OK;
     case KVAULT_BOOL:
@@ -207,7 +222,9 @@ kvault_status kvault_fixed_read(const kvault_dtype *dtype, kvault_slice data, kv
         ret_token->kind = KVAULT_TOKEN_BOOL;
         ret_token->u = from[0];
         return KVAULT_OK;
-    case KVAULT_BYTES: case KVAULT_MSGPACK: case KVAULT_CBOR:
+    case KVAULT_BYTES:
+    case KVAULT_MSGPACK:
+    case KVAULT_CBOR:
         read_bytes(KVAULT_TOKEN_BYTES, element, ret_token);
         return KVAULT_OK;
     case KVAULT_STR:

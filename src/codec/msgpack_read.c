@@ -118,23 +118,42 @@ static kvault_status read_marked(kvault_reader *reader, uint8_t mark, kvault_tok
     case 0xc1:
         return kvault__fail_at(reterr, KVAULT_E_CORRUPT, (int64_t)kvault_reader_offset(reader),
                                "no MessagePack item starts with 0xc1, as at byte %zu", kvault_reader_offset(reader));
-    case 0xc2: case 0xc3:
+    case 0xc2:
+    case 0xc3:
         return kvault__take(reader, head, ret_token, KVAULT_TOKEN_BOOL, mark & 1);
-    case 0xc4: case 0xc5: case 0xc6:
+    case 0xc4:
+    case 0xc5:
+    case 0xc6:
         return read_bytes(reader, head, value, ret_token, KVAULT_TOKEN_BYTES, reterr);
-    case 0xc7: case 0xc8: case 0xc9:
+    case 0xc7:
+    case 0xc8:
+    case 0xc9:
         return read_ext(reader, head + 1, value, ret_token, reterr);
-    case 0xca: case 0xcb:
+    case 0xca:
+    case 0xcb:
         return read_float(reader, head, value, ret_token);
-    case 0xcc: case 0xcd: case 0xce: case 0xcf:
+    case 0xcc:
+    case 0xcd:
+    case 0xce:
+    case 0xcf:
         return kvault__take(reader, head, ret_token, value > INT64_MAX ? KVAULT_TOKEN_UINT : KVAULT_TOKEN_INT, value);
-    case 0xd0: case 0xd1: case 0xd2: case 0xd3:
+    case 0xd0:
+    case 0xd1:
+    case 0xd2:
+    case 0xd3:
         return kvault__take(reader, head, ret_token, KVAULT_TOKEN_INT, (uint64_t)widen(value, wide));
-    case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8:
+    case 0xd4:
+    case 0xd5:
+    case 0xd6:
+    case 0xd7:
+    case 0xd8:
         return read_ext(reader, head + 1, UINT64_C(1) << (mark - 0xd4), ret_token, reterr);
-    case 0xd9: case 0xda: case 0xdb:
+    case 0xd9:
+    case 0xda:
+    case 0xdb:
         return read_bytes(reader, head, value, ret_token, KVAULT_TOKEN_TEXT, reterr);
-    case 0xdc: case 0xdd:
+    case 0xdc:
+    case 0xdd:
         return kvault__take_container(reader, head, ret_token, KVAULT_TOKEN_ARRAY, value, reterr);
     default: /* 0xde, 0xdf */
         return kvault__take_container(reader, head, ret_token, KVAULT_TOKEN_MAP, value, reterr);

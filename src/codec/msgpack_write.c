@@ -31,7 +31,11 @@ out:
 static uint8_t *store_ext_head(uint8_t *to, uint32_t size, int8_t type)
 {
     switch (size) {
-    case 1: case 2: case 4: case 8: case 16:
+    case 1:
+    case 2:
+    case 4:
+    case 8:
+    case 16:
         *to++ = (uint8_t)(0xd4 + __builtin_ctz(size));
         break;
     default:
@@ -156,7 +160,8 @@ kvault_status kvault_msgpack_write(kvault_writer *writer, const kvault_token *to
         return kvault__fail(reterr, KVAULT_E_RANGE,
                             "an integer is outside MessagePack's range, -9223372036854775808 to 18446744073709551615");
     case KVAULT_TOKEN_TAG:
-        return kvault__fail(reterr, KVAULT_E_TYPE, "MessagePack has no tags, as tag %llu", (unsigned long long)token->u);
+        return kvault__fail(reterr, KVAULT_E_TYPE, "MessagePack has no tags, as tag %llu",
+                            (unsigned long long)token->u);
     case KVAULT_TOKEN_SIMPLE:
         return kvault__fail(reterr, KVAULT_E_TYPE, "MessagePack has no simple values, as %llu",
                             (unsigned long long)token->u);

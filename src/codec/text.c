@@ -63,8 +63,8 @@ static size_t next_utf8(const uint8_t *at, const uint8_t *end, uint32_t *ret_cha
     }
     if (remain < 4 || !is_continuation(at[3]) || (lead == 0xf0 && at[1] < 0x90) || (lead == 0xf4 && at[1] > 0x8f))
         return 0;
-    *ret_char = (uint32_t)(lead & 0x07) << 18 | (uint32_t)(at[1] & 0x3f) << 12 | (uint32_t)(at[2] & 0x3f) << 6 |
-                (at[3] & 0x3f);
+    *ret_char =
+        (uint32_t)(lead & 0x07) << 18 | (uint32_t)(at[1] & 0x3f) << 12 | (uint32_t)(at[2] & 0x3f) << 6 | (at[3] & 0x3f);
     return 4;
 }
 

@@ -34,8 +34,8 @@ static const struct pair_row pairs[] = {
     { "\xef\xbf\xbf", 3, "\xff\xff", 2, 0, 0 },
     { "\xf0\x90\x80\x80", 4, "\xd8\0\xdc\0", 4, 0, 0 },
     { "\xf4\x8f\xbf\xbf", 4, "\xdb\xff\xdf\xff", 4, 0, 0 },
-    { "0123456789abc\xc3\xa9xyz", 18, "\0000\0001\0002\0003\0004\0005\0006\0007\0008\0009\0a\0b\0c\0\xe9\0x\0y\0z", 34, 1,
-      0 },
+    { "0123456789abc\xc3\xa9xyz", 18, "\0000\0001\0002\0003\0004\0005\0006\0007\0008\0009\0a\0b\0c\0\xe9\0x\0y\0z", 34,
+      1, 0 },
     { "a sentence in ASCII only", 24, NULL, 48, 1, 1 },
 };
 
@@ -166,9 +166,9 @@ static void what_does_not_convert_is_refused_where_it_is(void)
         size_t size = 99;
 
         memcpy(exact, row->bytes, row->size);
-        CHECK_STATUS(kvault_text_convert(row->from, (kvault_slice){ exact, row->size }, row->to, out, sizeof out, &size,
-                                         &err),
-                     row->status, &err);
+        CHECK_STATUS(
+            kvault_text_convert(row->from, (kvault_slice){ exact, row->size }, row->to, out, sizeof out, &size, &err),
+            row->status, &err);
         CHECK_MESSAGE(&err, row->message);
         CHECK(err.position == row->position && size == 99 && out[0] == 0xee);
         if (row->from == KVAULT_UTF8 && row->status == KVAULT_E_CORRUPT)
@@ -203,12 +203,30 @@ struct fixed_row {
     const char *bytes;
 };
 
-#define INT(x) { .kind = KVAULT_TOKEN_INT, .i = (x) }
-#define UINT(x) { .kind = KVAULT_TOKEN_UINT, .u = (x) }
-#define FLOAT(x) { .kind = KVAULT_TOKEN_FLOAT, .f = (x) }
-#define BOOL(x) { .kind = KVAULT_TOKEN_BOOL, .u = (x) }
-#define BYTES(x) { .kind = KVAULT_TOKEN_BYTES, .bytes = { x, sizeof(x) - 1 } }
-#define TEXT(x) { .kind = KVAULT_TOKEN_TEXT, .bytes = { x, sizeof(x) - 1 } }
+#define INT(x)                                                                                                         \
+    {                                                                                                                  \
+        .kind = KVAULT_TOKEN_INT, .i = (x)                                                                             \
+    }
+#define UINT(x)                                                                                                        \
+    {                                                                                                                  \
+        .kind = KVAULT_TOKEN_UINT, .u = (x)                                                                            \
+    }
+#define FLOAT(x)                                                                                                       \
+    {                                                                                                                  \
+        .kind = KVAULT_TOKEN_FLOAT, .f = (x)                                                                           \
+    }
+#define BOOL(x)                                                                                                        \
+    {                                                                                                                  \
+        .kind = KVAULT_TOKEN_BOOL, .u = (x)                                                                            \
+    }
+#define BYTES(x)                                                                                                       \
+    {                                                                                                                  \
+        .kind = KVAULT_TOKEN_BYTES, .bytes = { x, sizeof(x) - 1 }                                                      \
+    }
+#define TEXT(x)                                                                                                        \
+    {                                                                                                                  \
+        .kind = KVAULT_TOKEN_TEXT, .bytes = { x, sizeof(x) - 1 }                                                       \
+    }
 
 static const struct fixed_row fixed_rows[] = {
     { "i8", INT(-128), "\x80" },

@@ -170,8 +170,7 @@ static inline void show_leaf(struct shown *shown, const kvault_token *token)
 }
 
 /* One item as text: [1, "a"], {1: 2}, 7(tagged), [_ open-ended]. */
-static inline kvault_status show(kvault_format format, kvault_reader *reader, struct shown *shown,
-                                 kvault_error *reterr)
+static inline kvault_status show(kvault_format format, kvault_reader *reader, struct shown *shown, kvault_error *reterr)
 {
     kvault_token token;
     kvault_status rc;
