@@ -1,0 +1,154 @@
+/* tables.c - finding and making tables of cells.
+ *
+ * A table is ours by its five columns, plain by exactly two (another program's, or the
+ * older implementation's); anything else under a table's name is refused. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/fail.h"
+#include "storage/sqlite/busy.h"
+#include "storage/sqlite/layout.h"
+#include "storage/sqlite/sqlite.h"
+#include "storage/sqlite/stmt.h"
+#include "base/banned.h"
+
+kvault_status kvault__sqlite_make_schema(storage_conn *conn, kvault_error *reterr)
+{
+    return kvault__exec(conn, kvault__schema_sql, "create the tables", reterr);
+}
+
+/* Columns of the table or view, one behind the other with a comma. */
+static kvault_status describe(storage_conn *conn, const char *name, char ret_type[16], char ret_name[64],
+                              char ret_columns[128], kvault_error *reterr)
+{
+    static const char sql[] = "SELECT s.type, s.name, (SELECT group_concat(c.name) FROM pragma_table_info(s.name) c) "
+                              "FROM sqlite_schema s WHERE s.name = ?1 COLLATE NOCASE AND s.type IN ('table', 'view')";
+    sqlite3_stmt *stmt = NULL;
+    kvault_status rc = KVAULT_OK;
+    int code = sqlite3_prepare_v2(conn->db, sql, -1, &stmt, NULL);
+
+    if (code == SQLITE_OK)
+        code = sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(stmt);
+    if (code == SQLITE_ROW) {
+        const char *columns = (const char *)sqlite3_column_text(stmt, 2);
+
+        (void)snprintf(ret_type, 16, "%s", (const char *)sqlite3_column_text(stmt, 0));
+        (void)snprintf(ret_name, 64, "%s", (const char *)sqlite3_column_text(stmt, 1));
+        (void)snprintf(ret_columns, 128, "%s", columns ? columns : "");
+    } else if (code == SQLITE_DONE) {
+        rc = KVAULT_NOT_FOUND;
+    } else {
+        rc = kvault__busy_fail(conn, conn->wait, code, "look for the table", reterr);
+    }
+    (void)sqlite3_finalize(stmt);
+    return rc;
+}
+
+static kvault_status find_table(storage_conn *conn, const char *name, struct storage_space *ret_space,
+                                kvault_error *reterr)
+{
+    char type[16], spelled[64], columns[128];
+    kvault_status rc = describe(conn, name, type, spelled, columns, reterr);
+
+    if (rc != KVAULT_OK)
+        return rc;
+    *ret_space = (struct storage_space){ .kind = STORAGE_TABLE };
+    (void)snprintf(ret_space->name, sizeof ret_space->name, "%s", spelled);
+    if (strcmp(type, "table") == 0 && strcmp(columns, "key,value,blob_id,size,checksum") == 0)
+        ret_space->layout = STORAGE_LAYOUT_OURS;
+    else if (strcmp(type, "table") == 0 && strcmp(columns, "key,value") == 0)
+        ret_space->layout = STORAGE_LAYOUT_PLAIN;
+    else
+        return kvault__fail(reterr, KVAULT_E_INVALID,
+                            "cannot use the %s \"%s\" of \"%s\": its columns are %s, want a table of key and value", type,
+                            spelled, conn->path, columns);
+    return KVAULT_OK;
+}
+
+static kvault_status make_table(storage_conn *conn, const char *name, kvault_error *reterr)
+{
+    bool own = !kvault__sqlite_in_transaction(conn);
+    char sql[512];
+    kvault_status rc = KVAULT_OK;
+
+    (void)snprintf(sql, sizeof sql, kvault__table_sql, name);
+    if (own)
+        TRY(kvault__exec(conn, "BEGIN IMMEDIATE", "create a table", reterr));
+    TRY(kvault__sqlite_make_schema(conn, reterr)); /* a file of another program has none of ours yet */
+    TRY(kvault__exec(conn, sql, "create a table", reterr));
+    if (own)
+        TRY(kvault__exec(conn, "COMMIT", "create a table", reterr));
+    return KVAULT_OK;
+out:
+    if (own)
+        kvault__sqlite_rollback(conn);
+    return rc;
+}
+
+kvault_status kvault__sqlite_table(storage_conn *conn, const char *name, bool create, const struct storage_wait *wait,
+                                   struct storage_space *ret_space, kvault_error *reterr)
+{
+    kvault_status rc;
+
+    TRY(kvault__table_name_check(name, reterr));
+    kvault__busy_enter(conn, wait);
+    rc = find_table(conn, name, ret_space, reterr);
+    if (rc == KVAULT_NOT_FOUND && create) {
+        rc = make_table(conn, name, reterr);
+        if (rc >= 0)
+            rc = find_table(conn, name, ret_space, reterr);
+    }
+    kvault__busy_leave(conn);
+out:
+    return rc;
+}
+
+kvault_status kvault__sqlite_default_table(storage_conn *conn, const struct storage_wait *wait, char ret_name[64],
+                                           kvault_error *reterr)
+{
+    struct storage_space found;
+    kvault_status rc;
+
+    kvault__busy_enter(conn, wait);
+    (void)snprintf(ret_name, 64, "kvault");
+    TRY(find_table(conn, "kvault", &found, reterr));
+    if (rc == KVAULT_NOT_FOUND) {
+        rc = find_table(conn, "kv", &found, NULL);
+        if (rc == KVAULT_OK && found.layout == STORAGE_LAYOUT_PLAIN)
+            (void)snprintf(ret_name, 64, "%s", found.name);
+        rc = KVAULT_OK;
+    }
+out:
+    kvault__busy_leave(conn);
+    return rc;
+}
+
+kvault_status kvault__sqlite_list_tables(storage_conn *conn, const struct storage_wait *wait,
+                                         kvault_status (*row)(void *ctx, const char *name, kvault_error *reterr),
+                                         void *ctx, kvault_error *reterr)
+{
+    static const char sql[] =
+        "SELECT s.name FROM sqlite_schema s WHERE s.type = 'table' AND "
+        "(SELECT group_concat(c.name) FROM pragma_table_info(s.name) c) IN ('key,value', 'key,value,blob_id,size,checksum') "
+        "ORDER BY s.name";
+    sqlite3_stmt *stmt = NULL;
+    kvault_status rc = KVAULT_OK;
+    int code;
+
+    kvault__busy_enter(conn, wait);
+    code = sqlite3_prepare_v2(conn->db, sql, -1, &stmt, NULL);
+    while (rc == KVAULT_OK && (code == SQLITE_OK || code == SQLITE_ROW)) {
+        code = sqlite3_step(stmt);
+        if (code == SQLITE_ROW && !kvault__table_is_own((const char *)sqlite3_column_text(stmt, 0)) &&
+            kvault__table_name_check((const char *)sqlite3_column_text(stmt, 0), NULL) >= 0)
+            rc = row(ctx, (const char *)sqlite3_column_text(stmt, 0), reterr);
+    }
+    if (rc >= 0 && code != SQLITE_DONE && code != SQLITE_ROW)
+        rc = kvault__busy_fail(conn, wait, code, "list the tables", reterr);
+    (void)sqlite3_finalize(stmt);
+    kvault__busy_leave(conn);
+    return rc < 0 ? rc : KVAULT_OK;
+}
