@@ -36,6 +36,13 @@ extern "C" {
 #define KVAULT_HEAD_MAX 9               /* bytes of the longest head that a store function writes */
 #define KVAULT_COUNT_UNKNOWN UINT64_MAX /* the count of a CBOR container that ends with a break */
 
+/* For the two readers: a call costs as much as the token. */
+#if defined(__GNUC__)
+#define KVAULT__ALWAYS_INLINE static inline __attribute__((always_inline))
+#else
+#define KVAULT__ALWAYS_INLINE static inline
+#endif
+
 typedef enum kvault_format { KVAULT_FORMAT_MSGPACK, KVAULT_FORMAT_CBOR } kvault_format;
 
 typedef enum kvault_token_kind {
@@ -166,8 +173,8 @@ static inline double kvault__float_of_bits(uint64_t bits)
 }
 
 /* The next `head` bytes are a token of this kind and value. */
-static inline kvault_status kvault__take(kvault_reader *reader, size_t head, kvault_token *ret_token,
-                                         kvault_token_kind kind, uint64_t value)
+KVAULT__ALWAYS_INLINE kvault_status kvault__take(kvault_reader *reader, size_t head, kvault_token *ret_token,
+                                                 kvault_token_kind kind, uint64_t value)
 {
     ret_token->kind = kind;
     ret_token->u = value;
@@ -177,8 +184,8 @@ static inline kvault_status kvault__take(kvault_reader *reader, size_t head, kva
 }
 
 /* The same for `size` bytes behind a head of one byte. */
-static inline kvault_status kvault__take_bytes(kvault_reader *reader, size_t size, kvault_token *ret_token,
-                                               kvault_token_kind kind)
+KVAULT__ALWAYS_INLINE kvault_status kvault__take_bytes(kvault_reader *reader, size_t size, kvault_token *ret_token,
+                                                       kvault_token_kind kind)
 {
     ret_token->kind = kind;
     ret_token->bytes.data = reader->at + 1;
@@ -192,7 +199,8 @@ static inline kvault_status kvault__take_bytes(kvault_reader *reader, size_t siz
 /* Read the next token of a MessagePack record. Timestamps (extension type -1)
  * come as TIMESTAMP; every other extension, and a timestamp that breaks its own
  * rules, as EXT. On failure the reader stands where it stood. */
-static inline kvault_status kvault_msgpack_read(kvault_reader *reader, kvault_token *ret_token, kvault_error *reterr)
+KVAULT__ALWAYS_INLINE kvault_status kvault_msgpack_read(kvault_reader *reader, kvault_token *ret_token,
+                                                        kvault_error *reterr)
 {
     size_t remain = (size_t)(reader->end - reader->at);
 
@@ -223,7 +231,8 @@ static inline kvault_status kvault_msgpack_read(kvault_reader *reader, kvault_to
  * BIGNUM; where the content is not what such a tag promises, and for every other
  * tag, the token is TAG and the content follows. Undefined is SIMPLE 23.
  * On failure the reader stands where it stood. */
-static inline kvault_status kvault_cbor_read(kvault_reader *reader, kvault_token *ret_token, kvault_error *reterr)
+KVAULT__ALWAYS_INLINE kvault_status kvault_cbor_read(kvault_reader *reader, kvault_token *ret_token,
+                                                     kvault_error *reterr)
 {
     size_t remain = (size_t)(reader->end - reader->at);
 

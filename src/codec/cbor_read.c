@@ -62,7 +62,7 @@ static kvault_status read_chunks(kvault_reader *reader, const struct head *strin
 {
     const uint8_t *first = reader->at + string->size;
     const uint8_t *at = first;
-    struct head chunk;
+    struct head chunk = { KVAULT_CBOR_UINT, 0, 0, 0 };
     size_t total = 0; /* cannot overflow: the chunks lie in memory one after the other */
     kvault_status rc;
 
@@ -243,7 +243,7 @@ out:
 
 kvault_status kvault_cbor_read_any(kvault_reader *reader, kvault_token *ret_token, kvault_error *reterr)
 {
-    struct head head;
+    struct head head = { KVAULT_CBOR_UINT, 0, 0, 0 };
     kvault_status rc;
 
     if (reader->at == reader->end)
