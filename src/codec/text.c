@@ -25,6 +25,8 @@ static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end)
 {
     while (end - at >= 8 && !(kvault__load_le64(at) & HIGH_BITS))
         at += 8;
+    if (end - at >= 4 && !(kvault__load_le32(at) & (uint32_t)HIGH_BITS))
+        at += 4;
     while (at < end && *at < 0x80)
         at++;
     return at;
