@@ -10,7 +10,8 @@
  * Keys that are bytes are ranked by the 8 bytes behind the prefix that all keys
  * have in common. A key that lacks the prefix shortens it, and every rank is made
  * anew; a prefix has at most 64 bytes, so this happens at most 64 times until the tree is empty. */
-#include "csbtree_node.h"
+#include "map/csbtree_node.h"
+#include "map/rank.h"
 
 #include "base/alloc.h"
 #include "base/checked.h"
@@ -306,7 +307,7 @@ kvault_key kvault__csb_key(const kvault_csbtree *tree, const struct csb_node *le
         key.i64 = leaf->words[at].rank;
         break;
     case KVAULT_KEY_F64:
-        key.f64 = kvault__csb_rank_double(leaf->words[at].rank);
+        key.f64 = kvault__rank_double(leaf->words[at].rank);
         break;
     case KVAULT_KEY_BYTES:
         key.bytes = csb_owner_bytes(tree, csb_owner(tree, leaf, at));

@@ -7,9 +7,9 @@
  * Objects are compared by foreign code, which may change the tree. So after each
  * call the version is checked before a node is touched again; the tree struct
  * itself is the caller's to keep alive. */
-#include "csbtree_node.h"
+#include "map/csbtree_node.h"
 
-#include "base/bytes.h"
+#include "map/rank.h"
 
 #include "base/banned.h"
 
@@ -17,43 +17,10 @@
 
 /* ---- keys to probes ---- */
 
-/* The bits of a double in an order of integers: those of negative numbers are
- * turned round below the sign. */
-static int64_t double_rank(double number)
-{
-    int64_t bits;
-
-    number += 0.0; /* -0.0 becomes 0.0 */
-    memcpy(&bits, &number, sizeof bits);
-    return bits < 0 ? bits ^ INT64_MAX : bits;
-}
-
-double kvault__csb_rank_double(int64_t rank)
-{
-    int64_t bits = rank < 0 ? rank ^ INT64_MAX : rank;
-    double number;
-
-    memcpy(&number, &bits, sizeof number);
-    return number;
-}
-
 int64_t kvault__csb_bytes_rank(const kvault_csbtree *tree, kvault_slice bytes)
 {
-    uint8_t head[8] = { 0 };
-    size_t size = bytes.size - tree->common_size;
-
     assert(bytes.size >= tree->common_size);
-    if (size > 0)
-        memcpy(head, (const uint8_t *)bytes.data + tree->common_size, size < 8 ? size : 8);
-    return (int64_t)(kvault__load_be64(head) ^ ((uint64_t)1 << 63));
-}
-
-int kvault__csb_bytes_order(kvault_slice a, kvault_slice b)
-{
-    size_t shared = a.size < b.size ? a.size : b.size;
-    int order = shared > 0 ? memcmp(a.data, b.data, shared) : 0;
-
-    return order ? order : (a.size > b.size) - (a.size < b.size);
+    return kvault__bytes_rank(bytes, tree->common_size);
 }
 
 static void probe_bytes(const kvault_csbtree *tree, kvault_slice bytes, struct csb_probe *probe)
@@ -63,7 +30,7 @@ static void probe_bytes(const kvault_csbtree *tree, kvault_slice bytes, struct c
 
     probe->bytes = bytes;
     if (shared < common.size || (shared > 0 && memcmp(bytes.data, common.data, shared) != 0))
-        probe->edge = kvault__csb_bytes_order(bytes, common) < 0 ? -1 : 1;
+        probe->edge = kvault__bytes_order(bytes, common) < 0 ? -1 : 1;
     else
         probe->rank = kvault__csb_bytes_rank(tree, bytes);
 }
@@ -80,7 +47,7 @@ kvault_status kvault__csb_probe(const kvault_csbtree *tree, kvault_key key, stru
     case KVAULT_KEY_F64:
         if (key.f64 != key.f64)
             return kvault__fail(reterr, KVAULT_E_INVALID, "NaN cannot be a key: it has no place in an order");
-        probe.rank = double_rank(key.f64);
+        probe.rank = kvault__double_rank(key.f64);
         break;
     case KVAULT_KEY_BYTES:
         probe_bytes(tree, key.bytes, &probe);
@@ -124,7 +91,7 @@ static uint32_t settle_ties(const kvault_csbtree *tree, const struct csb_node *n
         high = low + count_below(node->words + low, node->count - low, probe->rank + 1);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        int order = kvault__csb_bytes_order(csb_owner_bytes(tree, csb_owner(tree, node, middle)), probe->bytes);
+        int order = kvault__bytes_order(csb_owner_bytes(tree, csb_owner(tree, node, middle)), probe->bytes);
 
         if (order == 0) {
             *ret_found = true;

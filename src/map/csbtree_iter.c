@@ -3,7 +3,8 @@
  * An iterator holds two places, the lowest entry left and the one behind the highest.
  * Both are normal: an index below its leaf's count, or no leaf, behind the last entry.
  * So they are equal exactly when nothing is left. They hold as long as the tree has the version it had. */
-#include "csbtree_node.h"
+#include "map/csbtree_node.h"
+#include "map/rank.h"
 
 #include "base/banned.h"
 
@@ -30,7 +31,7 @@ static kvault_status is_empty_range(kvault_csbtree *tree, const struct csb_probe
         if (rc < 0)
             return rc;
     } else if (csb_has_bytes(tree)) {
-        order = kvault__csb_bytes_order(start->bytes, stop->bytes);
+        order = kvault__bytes_order(start->bytes, stop->bytes);
     }
     *ret_empty = order >= 0;
     return KVAULT_OK;

@@ -4,7 +4,8 @@
  * nodes and all copies of bytes; after that nothing can fail, and level by level
  * the nodes are filled to the last entry. Only the last node of a level may be
  * short; an inner one that would have a single child gets a second from its neighbour. */
-#include "csbtree_node.h"
+#include "map/csbtree_node.h"
+#include "map/rank.h"
 
 #include "base/alloc.h"
 #include "base/checked.h"
@@ -24,7 +25,7 @@ static kvault_status check_rise(kvault_csbtree *tree, const kvault_key *keys, si
         if (i == 0)
             continue;
         if (csb_has_bytes(tree))
-            order = kvault__csb_bytes_order(before.bytes, probe.bytes);
+            order = kvault__bytes_order(before.bytes, probe.bytes);
         else if (tree->kind != KVAULT_KEY_OBJECT)
             order = before.rank < probe.rank ? -1 : 1;
         else if ((rc = kvault__csb_compare(tree, &probe, before.object, probe.object, &order, reterr)) < 0)

@@ -7,7 +7,7 @@
  * A full node that gets an entry at the end of the right edge of the tree stays as
  * it is, and the new entry starts a node of its own: keys that arrive in order fill
  * the leaves. Anywhere else a node is split in the middle. */
-#include "csbtree_node.h"
+#include "map/csbtree_node.h"
 
 #include "base/alloc.h"
 #include "base/checked.h"

@@ -160,8 +160,6 @@ kvault_status kvault__csb_probe(const kvault_csbtree *tree, kvault_key key, stru
                                 kvault_error *reterr) KVAULT_MUST_USE;
 /* The rank of bytes in this tree, whose common prefix they have. */
 int64_t kvault__csb_bytes_rank(const kvault_csbtree *tree, kvault_slice bytes);
-/* Below, at or above 0, as memcmp, a prefix first. */
-int kvault__csb_bytes_order(kvault_slice a, kvault_slice b);
 /* Call the comparator. KVAULT_E_REENTERED: it changed the tree. */
 kvault_status kvault__csb_compare(kvault_csbtree *tree, const struct csb_probe *probe, void *a, void *b,
                                   int *ret_order, kvault_error *reterr) KVAULT_MUST_USE;
@@ -174,8 +172,6 @@ kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *pro
  * behind the last entry the leaf is NULL and the index 0. */
 kvault_status kvault__csb_place(kvault_csbtree *tree, const struct csb_probe *probe, const struct csb_node **ret_leaf,
                                 uint32_t *ret_at, bool *ret_found, kvault_error *reterr) KVAULT_MUST_USE;
-/* The double whose rank this is. */
-double kvault__csb_rank_double(int64_t rank);
 
 /* ---- csbtree.c ---- */
 

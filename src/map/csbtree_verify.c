@@ -3,7 +3,8 @@
  * The walk goes through all nodes from the left to the right. `expected_leaf`
  * follows the chain of leaves beside it, and the order of keys is checked from each
  * entry of a leaf to the one before it, across leaves too. */
-#include "csbtree_node.h"
+#include "map/csbtree_node.h"
+#include "map/rank.h"
 
 #include "base/banned.h"
 
@@ -33,7 +34,7 @@ static kvault_status order_of(struct walk *walk, const struct csb_node *a, uint3
         return kvault__csb_compare(tree, &walk->probe, csb_owner(tree, a, a_at), csb_owner(tree, b, b_at), ret_order,
                                    walk->reterr);
     if (x == y && csb_has_bytes(tree))
-        *ret_order = kvault__csb_bytes_order(csb_owner_bytes(tree, csb_owner(tree, a, a_at)),
+        *ret_order = kvault__bytes_order(csb_owner_bytes(tree, csb_owner(tree, a, a_at)),
                                              csb_owner_bytes(tree, csb_owner(tree, b, b_at)));
     else
         *ret_order = (x > y) - (x < y);

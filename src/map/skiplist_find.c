@@ -1,0 +1,188 @@
+/* skiplist_find.c - looking into a SkipList without changing it.
+ *
+ * A search goes right while keys are below the probe, then down. It steps over a
+ * marked node and never stands on one: a node that was not marked on a level when its link was
+ * read was in the list at that instant, so what hangs behind it was the list of that instant, or a
+ * later one. It never starts again, so it waits for nobody. */
+#include "map/skiplist_node.h"
+
+#include "base/banned.h"
+
+kvault_status kvault__skip_probe(const kvault_skiplist *list, kvault_key key, struct skip_probe *ret_probe,
+                                 kvault_error *reterr)
+{
+    struct skip_probe probe = { 0 };
+
+    switch (list->kind) {
+    case KVAULT_KEY_I64:
+        probe.rank = key.i64;
+        break;
+    case KVAULT_KEY_F64:
+        if (key.f64 != key.f64)
+            return kvault__fail(reterr, KVAULT_E_INVALID, "NaN cannot be a key: it has no place in an order");
+        probe.rank = kvault__double_rank(key.f64);
+        break;
+    case KVAULT_KEY_BYTES:
+        probe.bytes = key.bytes;
+        probe.rank = kvault__bytes_rank(key.bytes, 0);
+        break;
+    case KVAULT_KEY_OBJECT_BYTES:
+        probe.object = key.object;
+        probe.bytes = list->hooks.bytes(list->hooks.context, key.object);
+        probe.rank = kvault__bytes_rank(probe.bytes, 0);
+        break;
+    case KVAULT_KEY_OBJECT:
+        probe.object = key.object;
+        break;
+    }
+    *ret_probe = probe;
+    return KVAULT_OK;
+}
+
+static bool has_key(const kvault_skiplist *list)
+{
+    return list->kind != KVAULT_KEY_I64 && list->kind != KVAULT_KEY_F64;
+}
+
+struct skip_probe kvault__skip_probe_of(const kvault_skiplist *list, const struct skip_node *node)
+{
+    struct skip_probe probe = { .rank = node->rank };
+
+    if (has_key(list)) {
+        probe.bytes = skip_key_of(node)->bytes;
+        probe.object = skip_key_of(node)->object;
+    }
+    return probe;
+}
+
+kvault_key kvault__skip_key(const kvault_skiplist *list, const struct skip_node *node)
+{
+    kvault_key key = { 0 };
+
+    switch (list->kind) {
+    case KVAULT_KEY_I64:
+        key.i64 = node->rank;
+        break;
+    case KVAULT_KEY_F64:
+        key.f64 = kvault__rank_double(node->rank);
+        break;
+    case KVAULT_KEY_BYTES:
+        key.bytes = skip_key_of(node)->bytes;
+        break;
+    case KVAULT_KEY_OBJECT_BYTES:
+    case KVAULT_KEY_OBJECT:
+        key.object = skip_key_of(node)->object;
+        break;
+    }
+    return key;
+}
+
+kvault_status kvault__skip_order(const kvault_skiplist *list, const struct skip_node *node,
+                                 const struct skip_probe *probe, int *ret_order, kvault_error *reterr)
+{
+    if (list->kind == KVAULT_KEY_OBJECT)
+        return list->hooks.compare(list->hooks.context, skip_key_of(node)->object, probe->object, ret_order, reterr);
+    if (node->rank == probe->rank && skip_has_bytes(list))
+        *ret_order = kvault__bytes_order(skip_key_of(node)->bytes, probe->bytes);
+    else
+        *ret_order = (node->rank > probe->rank) - (node->rank < probe->rank);
+    return KVAULT_OK;
+}
+
+struct skip_node *kvault__skip_present(const kvault_skiplist *list, struct skip_node *node, void **ret_value)
+{
+    void *value;
+
+    while (node && (value = skip_value(node)) == skip_gone(list))
+        node = skip_target(skip_load(node, 0));
+    if (node)
+        *ret_value = value;
+    return node;
+}
+
+/* Go right on a level as long as keys are below the probe. *ret_equal tells of the last one looked at. */
+static kvault_status go_right(const kvault_skiplist *list, const struct skip_probe *probe, uint32_t level,
+                              struct skip_node **before, bool *ret_equal, kvault_error *reterr)
+{
+    struct skip_node *node = skip_target(skip_load(*before, level));
+
+    *ret_equal = false;
+    while (node) {
+        uintptr_t link = skip_load(node, level);
+        int order = -1;
+
+        if (!skip_is_marked(link)) {
+            if (probe) {
+                kvault_status rc = kvault__skip_order(list, node, probe, &order, reterr);
+                if (rc < 0)
+                    return rc;
+            }
+            if (order >= 0) {
+                *ret_equal = order == 0;
+                return KVAULT_OK;
+            }
+            *before = node;
+        }
+        node = skip_target(link);
+    }
+    return KVAULT_OK;
+}
+
+kvault_status kvault__skip_seek(const kvault_skiplist *list, const struct skip_probe *probe,
+                                struct skip_node **ret_before, struct skip_node **ret_at, void **ret_value,
+                                bool *ret_equal, kvault_error *reterr)
+{
+    struct skip_node *before = list->head, *at;
+    int order = 1;
+
+    for (uint32_t level = atomic_load_explicit(&list->top, memory_order_acquire); level-- > 0;) {
+        bool equal;
+        kvault_status rc = go_right(list, probe, level, &before, &equal, reterr);
+        if (rc < 0)
+            return rc;
+    }
+    at = kvault__skip_present(list, skip_target(skip_load(before, 0)), ret_value);
+    /* Nodes that came between meanwhile may be below the probe. */
+    while (at && probe) {
+        kvault_status rc = kvault__skip_order(list, at, probe, &order, reterr);
+        if (rc < 0)
+            return rc;
+        if (order >= 0)
+            break;
+        before = at;
+        at = kvault__skip_present(list, skip_target(skip_load(at, 0)), ret_value);
+    }
+    if (ret_before)
+        *ret_before = before;
+    *ret_at = at;
+    *ret_equal = at && probe && order == 0;
+    return KVAULT_OK;
+}
+
+kvault_status kvault__skip_below(const kvault_skiplist *list, const struct skip_probe *probe,
+                                 struct skip_node **ret_node, void **ret_value, kvault_error *reterr)
+{
+    struct skip_probe from;
+    struct skip_node *before, *at;
+    bool equal;
+
+    for (;;) {
+        void *unused;
+        kvault_status rc = kvault__skip_seek(list, probe, &before, &at, &unused, &equal, reterr);
+
+        if (rc < 0)
+            return rc;
+        if (before == list->head) {
+            *ret_node = NULL;
+            return KVAULT_OK;
+        }
+        *ret_value = skip_value(before);
+        if (*ret_value != skip_gone(list)) {
+            *ret_node = before;
+            return KVAULT_OK;
+        }
+        /* It is being removed: look below it. Its key stays readable while we are pinned. */
+        from = kvault__skip_probe_of(list, before);
+        probe = &from;
+    }
+}
