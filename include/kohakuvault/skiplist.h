@@ -70,6 +70,11 @@ KVAULT_API kvault_status kvault_skiplist_set(kvault_skiplist_pin *pin, kvault_ke
 KVAULT_API kvault_status kvault_skiplist_remove(kvault_skiplist_pin *pin, kvault_key key, void **ret_value,
                                                 kvault_error *reterr) KVAULT_MUST_USE;
 
+/* Remove every key that is there during the whole call, one by one: others may see
+ * the list partly cleared, and keys that are added meanwhile may stay. O(n log n). A comparator that
+ * fails costs time only. */
+KVAULT_API void kvault_skiplist_clear(kvault_skiplist_pin *pin);
+
 /* Borrow the value of a key. O(log n). KVAULT_NOT_FOUND: it is absent. */
 KVAULT_API kvault_status kvault_skiplist_get(kvault_skiplist_pin *pin, kvault_key key, void **ret_value,
                                              kvault_error *reterr) KVAULT_MUST_USE;

@@ -220,9 +220,9 @@ void kvault__epoch_leave(struct epoch *epoch, struct epoch_record *record)
         return;
     }
     record->retired = 0;
-    collect(record, atomic_load_explicit(&epoch->now, memory_order_seq_cst), items);
     give_back(record);
-    if (advance(epoch))
+    /* Unless someone else is inside, these steps free all that waits, our own included. */
+    for (int step = 0; step < EPOCH_BUCKETS && advance(epoch); step++)
         sweep_idle(epoch, atomic_load_explicit(&epoch->now, memory_order_seq_cst), items);
     free_items(epoch, items);
 }

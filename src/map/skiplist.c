@@ -469,32 +469,50 @@ kvault_status kvault_skiplist_set(kvault_skiplist_pin *pin, kvault_key key, void
 
 /* ---- removal ---- */
 
+/* Remove a node's key, unless another thread does: KVAULT_NOT_FOUND. `value` is what the node had. */
+static kvault_status take_out(kvault_skiplist_pin *pin, struct skip_node *node, const struct skip_probe *probe,
+                              void *value, void **ret_value)
+{
+    void *gone = skip_gone(pin->list);
+
+    while (!atomic_compare_exchange_weak_explicit(&node->value, &value, gone, memory_order_seq_cst,
+                                                  memory_order_seq_cst))
+        if (value == gone)
+            return KVAULT_NOT_FOUND;
+    node->removed = value;
+    mark(node);
+    add_to_count(pin, -1);
+    disown(pin, node, probe);
+    if (ret_value)
+        *ret_value = value;
+    return KVAULT_OK;
+}
+
 kvault_status kvault_skiplist_remove(kvault_skiplist_pin *pin, kvault_key key, void **ret_value, kvault_error *reterr)
 {
-    kvault_skiplist *list = pin->list;
     struct skip_node *node;
     struct skip_probe probe;
     bool equal;
     void *value;
     kvault_status rc;
 
-    TRY(kvault__skip_probe(list, key, &probe, reterr));
-    TRY(kvault__skip_seek(list, &probe, NULL, &node, &value, &equal, reterr));
-    if (!equal)
-        return KVAULT_NOT_FOUND;
-    while (!atomic_compare_exchange_weak_explicit(&node->value, &value, skip_gone(list), memory_order_seq_cst,
-                                                  memory_order_seq_cst))
-        if (value == skip_gone(list))
-            return KVAULT_NOT_FOUND;
-    node->removed = value;
-    mark(node);
-    add_to_count(pin, -1);
-    disown(pin, node, &probe);
-    if (ret_value)
-        *ret_value = value;
-    rc = KVAULT_OK;
+    TRY(kvault__skip_probe(pin->list, key, &probe, reterr));
+    TRY(kvault__skip_seek(pin->list, &probe, NULL, &node, &value, &equal, reterr));
+    rc = equal ? take_out(pin, node, &probe, value, ret_value) : KVAULT_NOT_FOUND;
 out:
     return rc;
+}
+
+void kvault_skiplist_clear(kvault_skiplist_pin *pin)
+{
+    const kvault_skiplist *list = pin->list;
+    void *value;
+
+    for (struct skip_node *node = kvault__skip_present(list, skip_target(skip_load(list->head, 0)), &value); node;
+         node = kvault__skip_present(list, skip_target(skip_load(node, 0)), &value)) {
+        struct skip_probe probe = kvault__skip_probe_of(list, node);
+        (void)take_out(pin, node, &probe, value, NULL); /* not found: another thread removed it */
+    }
 }
 
 /* ---- asking ---- */

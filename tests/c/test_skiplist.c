@@ -300,6 +300,31 @@ static void what_is_removed_is_released_once_and_not_under_a_pin(void)
     }
 }
 
+static void a_cleared_list_is_empty_and_releases_all(void)
+{
+    for (size_t k = 0; k < KINDS; k++) {
+        kvault_skiplist *list = new_list(kinds[k]);
+        kvault_error err = KVAULT_ERROR_INIT;
+        kvault_skiplist_pin pin;
+
+        for (int round = 1; round < 3; round++) {
+            CHECK_OK(kvault_skiplist_enter(list, &pin, NULL), NULL);
+            for (int i = 0; i < KEYS_MAX; i++)
+                CHECK_OK(kvault_skiplist_insert(&pin, key_of(kinds[k], i * 7 % KEYS_MAX), NULL, NULL, NULL), NULL);
+            /* In the second round the first unlinking is left to a pass that compares nothing. */
+            compare_fails_at = round == 2 ? compares + 1 : 0;
+            kvault_skiplist_clear(&pin);
+            compare_fails_at = 0;
+            CHECK(kvault_skiplist_count(list) == 0);
+            kvault_skiplist_leave(&pin);
+            CHECK(released_values == KEYS_MAX * round);
+            CHECK_OK(kvault_skiplist_verify(list, &err), &err);
+        }
+        kvault_skiplist_free(list);
+        CHECK(released_values == 2 * KEYS_MAX);
+    }
+}
+
 static void an_iterator_survives_every_change(void)
 {
     kvault_skiplist *list = new_list(KVAULT_KEY_BYTES);
@@ -523,6 +548,7 @@ int main(void)
     RUN(the_list_agrees_with_a_sorted_array);
     RUN(nan_and_missing_hooks_are_refused);
     RUN(what_is_removed_is_released_once_and_not_under_a_pin);
+    RUN(a_cleared_list_is_empty_and_releases_all);
     RUN(an_iterator_survives_every_change);
     RUN(a_comparator_that_fails_leaves_the_list_as_it_was);
     RUN(a_comparator_may_change_the_list);
