@@ -35,8 +35,8 @@ KVAULT_API kvault_status kvault_kv_put(kvault_kv *kv, kvault_slice key, kvault_s
                                        kvault_error *reterr) KVAULT_MUST_USE;
 
 /* Read the value into `dest`. *ret_size is its size, also when that exceeds
- * `capacity`: then nothing is written, and the caller comes again with more room
- * (the value may have changed meanwhile). */
+ * `capacity`: then what is in dest means nothing, and the caller comes again with more
+ * room (the value may have changed meanwhile). `dest` may be NULL with capacity 0. */
 KVAULT_API kvault_status kvault_kv_get(kvault_kv *kv, kvault_slice key, void *dest, size_t capacity,
                                        uint64_t *ret_size, kvault_error *reterr) KVAULT_MUST_USE;
 

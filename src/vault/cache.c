@@ -218,6 +218,8 @@ kvault_status kvault__pending_put(kvault *vault, const struct storage_space *spa
             break;
         }
     }
+    if (rc == KVAULT_E_TOOBIG && !holds_cache(engine))
+        return KVAULT_END;
     if (rc >= 0 && flush)
         rc = kvault__flush_engine(vault, NULL, reterr);
 out:

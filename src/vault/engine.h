@@ -22,6 +22,7 @@
 
 struct engine;
 struct structure;
+struct reading;
 
 /* ---- handles ---- */
 
@@ -37,6 +38,9 @@ bool kvault__in_transaction(kvault *vault);
  * handle: KVAULT_NOT_FOUND. */
 kvault_status kvault__space_open(kvault *vault, const char *name, const struct storage_space **ret_space,
                                  kvault_error *reterr) KVAULT_MUST_USE;
+/* The same through a connection in hand; makes nothing. */
+kvault_status kvault__space_lookup(struct reading *read, const char *name, const struct storage_space **ret_space,
+                                   kvault_error *reterr) KVAULT_MUST_USE;
 /* The fixed space of a kind. */
 const struct storage_space *kvault__space_fixed(struct engine *engine, enum storage_kind kind);
 
@@ -108,8 +112,8 @@ kvault_status kvault__write_one(kvault *vault, const char *what, struct storage_
 bool kvault__caches(kvault *vault);
 /* Make puts and deletes (tombstone) pending, all or none. `checksum` may be 0 for each. Flushes by the
  * handle's setting: before, when the capacity would be exceeded; after, at the threshold.
- * KVAULT_E_TOOBIG (quietly, no words) when they exceed the capacity by themselves: the caller then commits
- * them with kvault__write_begin. Inside the locked cache that is a failure with words. */
+ * KVAULT_END: they exceed the capacity by themselves, and nothing was done: commit them with
+ * kvault__write_begin. Inside the locked cache that is a failure with words. */
 struct pending_write {
     kvault_slice key, value;
     uint64_t checksum;

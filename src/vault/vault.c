@@ -265,6 +265,22 @@ static kvault_status space_intern_locked(struct engine *engine, const struct sto
     return KVAULT_OK;
 }
 
+kvault_status kvault__space_lookup(struct reading *read, const char *name, const struct storage_space **ret_space,
+                                   kvault_error *reterr)
+{
+    struct storage_space found = { 0 };
+    kvault_status rc;
+
+    TRY(read->backend->table(read->conn, name, false, &read->wait, &found, reterr));
+    if (rc != KVAULT_OK)
+        return rc;
+    kvault__mutex_acquire(&read->engine->pending_lock);
+    rc = space_intern_locked(read->engine, &found, ret_space, reterr);
+    kvault__mutex_release(&read->engine->pending_lock);
+out:
+    return rc;
+}
+
 static kvault_status find_table(kvault *vault, const char *name, struct storage_space *ret_found, kvault_error *reterr)
 {
     char standard[64];

@@ -7,6 +7,7 @@
 #include "kvtest.h"
 
 static atomic_long fail_at, asked, live;
+static atomic_bool paused;
 
 void kvtest_alloc_fail_at(long nth)
 {
@@ -24,8 +25,16 @@ long kvtest_alloc_live(void)
     return atomic_load(&live);
 }
 
+void kvtest_alloc_pause(bool pause)
+{
+    atomic_store(&paused, pause);
+}
+
 static bool fails(void)
 {
+    if (atomic_load(&paused))
+        return false;
+
     long now = atomic_fetch_add(&asked, 1) + 1, at = atomic_load(&fail_at);
     return at && now >= at;
 }

@@ -63,6 +63,7 @@ static inline int kvtest_end(void)
 void kvtest_alloc_fail_at(long nth); /* the nth allocation from now fails, and the ones behind it; 0: none */
 long kvtest_alloc_count(void);       /* allocations asked for since the last call of kvtest_alloc_fail_at */
 long kvtest_alloc_live(void);        /* blocks not yet freed */
+void kvtest_alloc_pause(bool pause); /* meanwhile nothing fails, nothing is counted as asked for */
 
 /* Run `body` with the 1st, 2nd, 3rd... allocation failing until it succeeds.
  * After each failure the heap must hold what it held before. `body` returns its

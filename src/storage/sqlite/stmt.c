@@ -42,7 +42,7 @@ static kvault_status space_slot(storage_conn *conn, uint32_t index, struct space
 kvault_status kvault__stmt_space(storage_conn *conn, const struct storage_space *space, int kind,
                                  sqlite3_stmt **ret_stmt, kvault_error *reterr)
 {
-    struct space_stmts *slot;
+    struct space_stmts *slot = NULL;
     char sql[SQL_BYTES_MAX];
     kvault_status rc;
 
