@@ -81,7 +81,8 @@ KVAULT_API kvault_status kvault_skiplist_get(kvault_skiplist_pin *pin, kvault_ke
 /* Borrow the values of `count` keys; `absent` stands for those that are not there.
  * Each key has its own instant. On failure ret_values is filled up to some key. */
 KVAULT_API kvault_status kvault_skiplist_get_many(kvault_skiplist_pin *pin, const kvault_key *keys, size_t count,
-                                                  void *absent, void **ret_values, kvault_error *reterr) KVAULT_MUST_USE;
+                                                  void *absent, void **ret_values,
+                                                  kvault_error *reterr) KVAULT_MUST_USE;
 
 /* The first and the last entry, the last at or below a key, the first at or above
  * it; `first` in O(1), the others in O(log n). All borrow. KVAULT_NOT_FOUND: there is none. */
@@ -105,7 +106,8 @@ typedef struct kvault_skiplist_iter kvault_skiplist_iter;
  * alive as long as the iterator. End it with kvault_skiplist_iter_free(). */
 KVAULT_API kvault_status kvault_skiplist_iter_new(kvault_skiplist *list, const kvault_key *start,
                                                   const kvault_key *stop, bool reverse,
-                                                  kvault_skiplist_iter **ret_iter, kvault_error *reterr) KVAULT_MUST_USE;
+                                                  kvault_skiplist_iter **ret_iter,
+                                                  kvault_error *reterr) KVAULT_MUST_USE;
 /* Take up to `capacity` entries; either array may be NULL. O(log n), and O(1) more for each
  * (O(log n) in reverse). *ret_count is below `capacity` only behind the last. When
  * keys are objects, the caller keeps the last one given alive until the next call, so it wants ret_keys. */

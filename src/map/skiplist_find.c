@@ -1,4 +1,4 @@
-/* skiplist_find.c - looking into a SkipList without changing it.
+/* skiplist_find.c - looking into a SkipList without changing it: searches, and the questions they answer.
  *
  * A search goes right while keys are below the probe, then down. It steps over a
  * marked node and never stands on one: a node that was not marked on a level when its link was
@@ -185,4 +185,103 @@ kvault_status kvault__skip_below(const kvault_skiplist *list, const struct skip_
         from = kvault__skip_probe_of(list, before);
         probe = &from;
     }
+}
+
+/* ---- asking ---- */
+
+kvault_status kvault_skiplist_get(kvault_skiplist_pin *pin, kvault_key key, void **ret_value, kvault_error *reterr)
+{
+    struct skip_node *node;
+    struct skip_probe probe;
+    bool equal;
+    void *value;
+    kvault_status rc;
+
+    TRY(kvault__skip_probe(pin->list, key, &probe, reterr));
+    TRY(kvault__skip_seek(pin->list, &probe, NULL, &node, &value, &equal, reterr));
+    if (!equal)
+        return KVAULT_NOT_FOUND;
+    *ret_value = value;
+    rc = KVAULT_OK;
+out:
+    return rc;
+}
+
+kvault_status kvault_skiplist_get_many(kvault_skiplist_pin *pin, const kvault_key *keys, size_t count, void *absent,
+                                       void **ret_values, kvault_error *reterr)
+{
+    for (size_t i = 0; i < count; i++) {
+        kvault_status rc;
+
+        ret_values[i] = absent;
+        rc = kvault_skiplist_get(pin, keys[i], &ret_values[i], reterr);
+        if (rc < 0)
+            return rc;
+    }
+    return KVAULT_OK;
+}
+
+static kvault_status entry_out(const kvault_skiplist *list, const struct skip_node *node, void *value,
+                               kvault_key *ret_key, void **ret_value)
+{
+    if (!node)
+        return KVAULT_NOT_FOUND;
+    *ret_key = kvault__skip_key(list, node);
+    *ret_value = value;
+    return KVAULT_OK;
+}
+
+kvault_status kvault_skiplist_first(kvault_skiplist_pin *pin, kvault_key *ret_key, void **ret_value,
+                                    kvault_error *reterr)
+{
+    void *value = NULL;
+    const struct skip_node *node =
+        kvault__skip_present(pin->list, skip_target(skip_load(pin->list->head, 0)), &value);
+
+    (void)reterr; /* nothing is compared: the parameter is there to be like its sisters */
+    return entry_out(pin->list, node, value, ret_key, ret_value);
+}
+
+kvault_status kvault_skiplist_last(kvault_skiplist_pin *pin, kvault_key *ret_key, void **ret_value,
+                                   kvault_error *reterr)
+{
+    struct skip_node *node = NULL;
+    void *value = NULL;
+    kvault_status rc = kvault__skip_below(pin->list, NULL, &node, &value, reterr);
+
+    return rc < 0 ? rc : entry_out(pin->list, node, value, ret_key, ret_value);
+}
+
+kvault_status kvault_skiplist_floor(kvault_skiplist_pin *pin, kvault_key key, kvault_key *ret_key, void **ret_value,
+                                    kvault_error *reterr)
+{
+    struct skip_node *node = NULL;
+    struct skip_probe probe;
+    void *value = NULL;
+    bool equal;
+    kvault_status rc;
+
+    TRY(kvault__skip_probe(pin->list, key, &probe, reterr));
+    TRY(kvault__skip_seek(pin->list, &probe, NULL, &node, &value, &equal, reterr));
+    if (!equal)
+        TRY(kvault__skip_below(pin->list, &probe, &node, &value, reterr));
+    rc = entry_out(pin->list, node, value, ret_key, ret_value);
+out:
+    return rc;
+}
+
+kvault_status kvault_skiplist_ceiling(kvault_skiplist_pin *pin, kvault_key key, kvault_key *ret_key,
+                                      void **ret_value, kvault_error *reterr)
+{
+    struct skip_node *node = NULL;
+    struct skip_probe probe;
+    void *value = NULL;
+    bool equal;
+    kvault_status rc;
+
+    TRY(kvault__skip_probe(pin->list, key, &probe, reterr));
+    TRY(kvault__skip_seek(pin->list, &probe, NULL, &node, &value, &equal, reterr));
+    rc = entry_out(pin->list, node, value, ret_key, ret_value);
+out:
+    return rc;
 }

@@ -176,7 +176,8 @@ static void check_near(kvault_skiplist_pin *pin, const struct model *model, int 
     while (last >= 0 && !model->present[last])
         last--;
     rc = kvault_skiplist_floor(pin, given, &key, &value, NULL);
-    CHECK(below < 0 ? rc == KVAULT_NOT_FOUND : key_is(model->kind, key, below) && (uintptr_t)value == model->value[below]);
+    CHECK(below < 0 ? rc == KVAULT_NOT_FOUND : rc == KVAULT_OK && key_is(model->kind, key, below));
+    CHECK(below < 0 || (uintptr_t)value == model->value[below]);
     rc = kvault_skiplist_ceiling(pin, given, &key, &value, NULL);
     CHECK(above == KEYS_MAX ? rc == KVAULT_NOT_FOUND : rc == KVAULT_OK && key_is(model->kind, key, above));
     rc = kvault_skiplist_first(pin, &key, &value, NULL);
@@ -190,7 +191,8 @@ static void check_near(kvault_skiplist_pin *pin, const struct model *model, int 
 }
 
 /* All between two numbers (-1: no bound), in pages of `page`. */
-static void check_range(kvault_skiplist_pin *pin, const struct model *model, int from, int to, bool reverse, size_t page)
+static void check_range(kvault_skiplist_pin *pin, const struct model *model, int from, int to, bool reverse,
+                        size_t page)
 {
     kvault_key start = key_of(model->kind, from < 0 ? 0 : from), stop = key_of(model->kind, to < 0 ? 0 : to), keys[50];
     int low = from < 0 ? 0 : from, high = to < 0 ? KEYS_MAX : to, at = reverse ? high - 1 : low;
