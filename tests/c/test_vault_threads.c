@@ -1,0 +1,201 @@
+/* test_vault_threads.c - many threads on one file: writers with and without the cache, transactions,
+ * readers, scans, snapshots, flushes, checkpoints. Nothing acknowledged is lost, no error reaches anyone. */
+#include "kvtest.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "kohakuvault/kohakuvault.h"
+
+enum { WRITERS = 3, ROUNDS = 400 };
+
+static char folder[] = "/tmp/kvtest-XXXXXX";
+static char path[128];
+static atomic_int failures;
+
+static void fail(const char *what, const kvault_error *err)
+{
+    if (atomic_fetch_add(&failures, 1) < 5)
+        printf("# %s: %s\n", what, err->message);
+}
+
+#define MUST(call)                                                                                                     \
+    do {                                                                                                               \
+        if ((call) < 0)                                                                                                \
+            fail(#call, &err);                                                                                         \
+    } while (0)
+
+struct job {
+    kvault *vault;
+    int number;
+    bool cached;
+};
+
+static size_t name_key(char *text, size_t size, int writer, int round)
+{
+    return (size_t)snprintf(text, size, "w%d-%06d", writer, round);
+}
+
+static void *write_keys(void *argument)
+{
+    struct job *job = argument;
+    kvault_cache_setting setting = { true, true, 1 << 16, 1 << 14, 0 };
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault *vault = NULL;
+    kvault_kv *kv = NULL;
+    char key[32];
+
+    MUST(kvault_dup(job->vault, &vault, &err));
+    MUST(kvault_kv_open(vault, NULL, &kv, &err));
+    if (job->cached)
+        MUST(kvault_cache_set(vault, &setting, NULL, &err));
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t size = name_key(key, sizeof key, job->number, round);
+        bool transaction = !job->cached && round % 16 == 0;
+
+        if (transaction)
+            MUST(kvault_begin(vault, &err));
+        MUST(kvault_kv_put(kv, (kvault_slice){ key, size }, (kvault_slice){ key, size }, &err));
+        if (kvault_kv_exists(kv, (kvault_slice){ key, size }, &err) != KVAULT_OK)
+            fail("a thread does not see its own write", &err);
+        if (transaction)
+            MUST(kvault_commit(vault, &err));
+        if (job->cached && round % 100 == 99)
+            MUST(kvault_flush(vault, NULL, &err));
+        if (round % 150 == 149)
+            MUST(kvault_checkpoint(vault, &err));
+    }
+    kvault_kv_free(kv);
+    MUST(kvault_close(vault, &err));
+    kvault_free(vault);
+    return NULL;
+}
+
+/* In a scan the keys of each writer come without a gap: they were written in order. */
+static void *scan_keys(void *argument)
+{
+    struct job *job = argument;
+    kvault_kv_scan_options all = { .with_values = true, .limit = UINT64_MAX };
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault_slice key, value;
+    uint64_t count = 0;
+
+    for (int round = 0; round < 20; round++) {
+        kvault *snapshot = NULL;
+        kvault_kv_scan *scan = NULL;
+        kvault_kv *kv = NULL;
+        uint64_t seen = 0;
+
+        MUST(kvault_snapshot(job->vault, &snapshot, &err));
+        MUST(kvault_kv_open(snapshot, NULL, &kv, &err));
+        MUST(kvault_kv_scan_open(kv, &all, &scan, &err));
+        while (kvault_kv_scan_next(scan, &key, &value, &err) == KVAULT_OK) {
+            if (key.size != value.size || memcmp(key.data, value.data, key.size) != 0)
+                fail("a value belongs to another key", &err);
+            seen++;
+        }
+        MUST(kvault_kv_count(kv, &count, &err));
+        if (count != seen)
+            fail("a snapshot changed", &err);
+        kvault_kv_scan_free(scan);
+        kvault_kv_free(kv);
+        MUST(kvault_close(snapshot, &err));
+        kvault_free(snapshot);
+    }
+    return NULL;
+}
+
+static void threads_share_one_file(void)
+{
+    pthread_t threads[WRITERS + 1];
+    struct job jobs[WRITERS + 1];
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault_options options;
+    kvault *vault = NULL;
+    kvault_kv *kv = NULL;
+    uint64_t count = 0;
+
+    kvault_options_init(&options);
+    options.busy_timeout_ms = 60000; /* a slow machine under a sanitizer is no failure */
+    CHECK_OK(kvault_open(path, &options, &vault, &err), &err);
+    CHECK_OK(kvault_kv_open(vault, NULL, &kv, &err), &err);
+    for (int i = 0; i <= WRITERS; i++) {
+        jobs[i] = (struct job){ vault, i, i == 1 };
+        CHECK(pthread_create(&threads[i], NULL, i < WRITERS ? write_keys : scan_keys, &jobs[i]) == 0);
+    }
+    for (int i = 0; i <= WRITERS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(atomic_load(&failures) == 0);
+    CHECK_OK(kvault_kv_count(kv, &count, &err), &err);
+    CHECK(count == WRITERS * ROUNDS);
+    for (int writer = 0; writer < WRITERS; writer++) {
+        for (int round = 0; round < ROUNDS; round++) {
+            char key[32];
+            size_t size = name_key(key, sizeof key, writer, round);
+
+            if (kvault_kv_exists(kv, (kvault_slice){ key, size }, &err) != KVAULT_OK)
+                CHECK(!"an acknowledged write is missing");
+        }
+    }
+    kvault_kv_free(kv);
+    CHECK_OK(kvault_close(vault, &err), &err);
+    kvault_free(vault);
+}
+
+/* With auto_flush off and an interval the flusher commits by itself; wait for the outcome, not for a time. */
+static void the_flusher_flushes_in_the_background(void)
+{
+    kvault_cache_setting setting = { true, false, 1 << 20, 0, 20 };
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault *vault = NULL;
+    kvault_kv *kv = NULL;
+    int waited = 0;
+
+    CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
+    CHECK_OK(kvault_kv_open(vault, NULL, &kv, &err), &err);
+    CHECK_OK(kvault_cache_set(vault, &setting, NULL, &err), &err);
+    CHECK_OK(kvault_kv_put(kv, (kvault_slice){ "k", 1 }, (kvault_slice){ "v", 1 }, &err), &err);
+    CHECK(kvault_has_pending(vault));
+    while (kvault_has_pending(vault) && waited++ < 6000)
+        (void)usleep(10000);
+    CHECK(!kvault_has_pending(vault));
+    kvault_kv_free(kv);
+    CHECK_OK(kvault_close(vault, &err), &err);
+    kvault_free(vault);
+}
+
+static void a_handle_freed_with_writes_pending_loses_nothing(void)
+{
+    kvault_cache_setting setting = { true, false, 1 << 20, 0, 0 };
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault *vault = NULL;
+    kvault_kv *kv = NULL;
+
+    CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
+    CHECK_OK(kvault_kv_open(vault, NULL, &kv, &err), &err);
+    CHECK_OK(kvault_cache_set(vault, &setting, NULL, &err), &err);
+    CHECK_OK(kvault_kv_put(kv, (kvault_slice){ "freed", 5 }, (kvault_slice){ "v", 1 }, &err), &err);
+    kvault_kv_free(kv);
+    kvault_free(vault); /* as a finalizer does: no close before */
+    CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
+    CHECK_OK(kvault_kv_open(vault, NULL, &kv, &err), &err);
+    CHECK_OK(kvault_kv_exists(kv, (kvault_slice){ "freed", 5 }, &err), &err);
+    kvault_kv_free(kv);
+    CHECK_OK(kvault_close(vault, &err), &err);
+    kvault_free(vault);
+}
+
+int main(void)
+{
+    char command[64];
+
+    if (!mkdtemp(folder))
+        return 1;
+    (void)snprintf(path, sizeof path, "%s/threads.kv", folder);
+    RUN(threads_share_one_file);
+    RUN(the_flusher_flushes_in_the_background);
+    RUN(a_handle_freed_with_writes_pending_loses_nothing);
+    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) || kvtest_end();
+}
