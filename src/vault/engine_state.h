@@ -66,8 +66,9 @@ struct counted {
 enum engine_state { ENGINE_OPEN, ENGINE_FORKED };
 
 struct engine {
-    struct engine *next; /* registry.lock: next, handles */
+    struct engine *next; /* registry.lock: next, handles, closing */
     uint32_t handles;
+    bool closing; /* its last handle is gone */
     char *path;
     bool memory;
     dev_t device;

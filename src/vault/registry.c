@@ -88,7 +88,7 @@ static struct engine *find_locked(const char *path)
     bool there = stat(path, &at) == 0;
 
     for (struct engine *engine = registry.first; engine; engine = engine->next) {
-        if (engine->memory)
+        if (engine->memory || engine->closing)
             continue;
         /* A path that now leads to another file is another engine; the old one refuses to commit. */
         if (there && engine->inode ? at.st_dev == engine->device && at.st_ino == engine->inode
@@ -261,13 +261,27 @@ static void unlink_locked(struct engine *engine)
     }
 }
 
-/* Closing folds the log into the file and may take its time, so the registry is not held
- * for it; an engine opened anew on the same file meanwhile is no harm to SQLite, since all
- * connections of the process are closed by the same library. */
+/* The last handle is gone (`closing` is set, so nobody finds the engine any more). It stays in the
+ * registry until its connections are closed: a fork that comes meanwhile waits for that
+ * on the write lock. Closing folds the log into the file and may take its time, so the
+ * registry is not held for it. */
 static void engine_close(struct engine *engine)
 {
-    if (atomic_load_explicit(&engine->state, memory_order_relaxed) != ENGINE_FORKED)
+    int64_t now = kvault__monotonic_ns();
+    struct storage_wait wait = { .started_ns = now, .deadline_ns = INT64_MAX };
+
+    if (atomic_load_explicit(&engine->state, memory_order_relaxed) != ENGINE_FORKED) {
+        /* Nobody is left to hold it for long, and only a fork looks. */
+        bool locked = kvault__lock_writes(engine, "close", &wait, NULL) >= 0;
+
+        assert(locked);
         kvault__close_connections(engine, true);
+        if (locked)
+            kvault__unlock_writes(engine);
+    }
+    kvault__mutex_acquire(&registry.lock);
+    unlink_locked(engine);
+    kvault__mutex_release(&registry.lock);
     engine_free(engine);
 }
 
@@ -278,7 +292,7 @@ void kvault__engine_leave(struct engine *engine, bool may_wait)
     kvault__mutex_acquire(&registry.lock);
     last = --engine->handles == 0;
     if (last && (may_wait || atomic_load_explicit(&engine->state, memory_order_relaxed) == ENGINE_FORKED)) {
-        unlink_locked(engine);
+        engine->closing = true;
         kvault__mutex_release(&registry.lock);
         kvault__flusher_stop(engine);
         engine_close(engine);
@@ -296,11 +310,11 @@ void kvault__engine_leave(struct engine *engine, bool may_wait)
 bool kvault__engine_close_abandoned(struct engine *engine)
 {
     kvault__mutex_acquire(&registry.lock);
-    if (engine->handles) {
+    if (engine->handles || engine->closing) {
         kvault__mutex_release(&registry.lock);
         return false;
     }
-    unlink_locked(engine);
+    engine->closing = true;
     kvault__mutex_release(&registry.lock);
     (void)pthread_detach(pthread_self()); /* nobody is left to join it */
     engine_close(engine);
@@ -316,6 +330,8 @@ static struct engine *next_engine(struct engine *engine)
 
     kvault__mutex_acquire(&registry.lock);
     next = engine ? engine->next : registry.first;
+    while (next && next->closing)
+        next = next->next;
     if (next)
         next->handles++;
     kvault__mutex_release(&registry.lock);

@@ -29,6 +29,13 @@ static inline const char *kvtest_words(const kvault_error *err)
         }                                                                                                              \
     } while (0)
 
+/* A place that must not be reached, and why. */
+#define CHECK_NEVER(why)                                                                                               \
+    do {                                                                                                               \
+        printf("# %s:%d: %s\n", __FILE__, __LINE__, why);                                                             \
+        kvtest_ok = false;                                                                                             \
+    } while (0)
+
 /* The call ends with this status; on another one the words are printed. */
 #define CHECK_STATUS(call, want, err)                                                                                  \
     do {                                                                                                               \

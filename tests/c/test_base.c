@@ -17,7 +17,7 @@ static void a_buffer_grows_and_keeps_its_bytes(void)
     CHECK(buf.size == 10000 && buf.capacity >= 10000 && buf.capacity <= 15000);
     for (size_t i = 0; i < buf.size; i++)
         if (buf.data[i] != (uint8_t)i)
-            CHECK(!"a byte changed");
+            CHECK_NEVER("a byte changed");
     kvault_buf_free(&buf);
     CHECK(buf.data == NULL && buf.size == 0);
     kvault_buf_free(NULL);

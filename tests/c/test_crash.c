@@ -165,7 +165,7 @@ static int history_length(kvault_kv *kv, int writer)
     CHECK_OK(kvault_kv_scan_open(kv, &options, &scan, &err), &err);
     while (kvault_kv_scan_next(scan, &key, NULL, &err) == KVAULT_OK) {
         if (key.size != entry_key(writer, n, text) || memcmp(key.data, text, key.size) != 0)
-            CHECK(!"there is a gap in the history");
+            CHECK_NEVER("there is a gap in the history");
         n++;
     }
     kvault_kv_scan_free(scan);

@@ -463,7 +463,7 @@ static void scan_while_writing(bool cached, bool reverse)
     }
     for (int i = 0; i < STABLE; i++)
         if (seen[i] != 1)
-            CHECK(!"a key that was there throughout did not come exactly once");
+            CHECK_NEVER("a key that was there throughout did not come exactly once");
     kvault_kv_scan_free(scan);
     CHECK(verify(f.vault) == 0);
     shut(&f);
@@ -630,6 +630,202 @@ static void a_child_of_a_transaction_is_refused(void)
     shut(&f);
 }
 
+/* ---- other programs ---- */
+
+static void a_busy_file_names_the_process_that_has_it(void)
+{
+    struct fixture f = start();
+    kvault_options options;
+    int ready[2], done[2], status = 1;
+    char byte, pid_text[32];
+    pid_t child;
+
+    shut(&f);
+    CHECK(pipe(ready) == 0 && pipe(done) == 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        reopen(&f);
+        status = kvault_begin(f.vault, &err) != KVAULT_OK || kvault_kv_put(f.kv, s("a"), s("1"), &err) != KVAULT_OK;
+        status |= write(ready[1], "r", 1) != 1 || read(done[0], &byte, 1) != 1;
+        _exit(status || kvault_commit(f.vault, &err) != KVAULT_OK);
+    }
+    CHECK(read(ready[0], &byte, 1) == 1);
+    kvault_options_init(&options);
+    options.busy_timeout_ms = 200;
+    CHECK_OK(kvault_open(f.path, &options, &f.vault, &err), &err);
+    CHECK_OK(kvault_kv_open(f.vault, NULL, &f.kv, &err), &err);
+    CHECK(count(f.kv) == 0); /* a reader is not in its way */
+    CHECK_STATUS(kvault_kv_put(f.kv, s("b"), s("2"), &err), KVAULT_E_BUSY, &err);
+    (void)snprintf(pid_text, sizeof pid_text, "process %ld", (long)child);
+    CHECK_MESSAGE(&err, pid_text);
+    CHECK(write(done[1], "d", 1) == 1);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK_OK(kvault_kv_put(f.kv, s("b"), s("2"), &err), &err);
+    CHECK(count(f.kv) == 2);
+    shut(&f);
+}
+
+/* Count another process's commit too: the number in memory must not outlive it. */
+static void the_count_follows_another_processs_commits(void)
+{
+    struct fixture f = start();
+    int status = 1;
+    pid_t child;
+
+    CHECK_OK(kvault_kv_put(f.kv, s("a"), s("1"), &err), &err);
+    for (int round = 1; round < 4; round++) {
+        CHECK(count(f.kv) == (uint64_t)round);
+        fflush(stdout);
+        kvault_before_fork();
+        child = fork();
+        if (child == 0) {
+            char key[16];
+
+            kvault_after_fork_child();
+            (void)snprintf(key, sizeof key, "other%d", round);
+            _exit(kvault_kv_put(f.kv, s(key), s("1"), &err) != KVAULT_OK || kvault_close(f.vault, &err) != KVAULT_OK);
+        }
+        kvault_after_fork_parent();
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
+    }
+    CHECK(count(f.kv) == 4);
+    shut(&f);
+}
+
+/* ---- damaged and foreign files ---- */
+
+static uint8_t *read_file(const char *path, size_t *ret_size)
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t *bytes = malloc(1 << 24);
+
+    *ret_size = file ? fread(bytes, 1, 1 << 24, file) : 0;
+    if (file)
+        fclose(file);
+    return bytes;
+}
+
+static void write_file(const char *path, const uint8_t *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+
+    CHECK(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+}
+
+static void flip(uint8_t *bytes, size_t size, const void *pattern, size_t pattern_size)
+{
+    for (size_t at = 0; at + pattern_size <= size; at++) {
+        if (memcmp(bytes + at, pattern, pattern_size) == 0) {
+            bytes[at + pattern_size / 2] ^= 0x40;
+            return;
+        }
+    }
+    CHECK_NEVER("the bytes to damage are not in the file");
+}
+
+static void a_damaged_value_is_an_error_that_names_it(void)
+{
+    struct fixture f = start();
+    uint8_t *large = make_bytes(1000000, 23), *image;
+    char got[64];
+    size_t size, part;
+    uint64_t have;
+
+    CHECK_OK(kvault_kv_put(f.kv, s("good"), s("still readable"), &err), &err);
+    CHECK_OK(kvault_kv_put(f.kv, s("bad"), s("these bytes will be damaged"), &err), &err);
+    CHECK_OK(kvault_kv_put(f.kv, s("large"), (kvault_slice){ large, 1000000 }, &err), &err);
+    shut(&f);
+    image = read_file(f.path, &size);
+    flip(image, size, "these bytes will be damaged", 27);
+    flip(image, size, large + 700000, 64);
+    write_file(f.path, image, size);
+    reopen(&f);
+    CHECK_STATUS(kvault_kv_get(f.kv, s("bad"), got, sizeof got, &have, &err), KVAULT_E_CORRUPT, &err);
+    CHECK_MESSAGE(&err, "\"bad\"");
+    CHECK_STATUS(kvault_kv_read(f.kv, s("large"), 699990, got, 60, &part, &err), KVAULT_E_CORRUPT, &err);
+    CHECK_MESSAGE(&err, "piece 2");
+    CHECK_OK(kvault_kv_read(f.kv, s("large"), 0, got, 60, &part, &err), &err);
+    CHECK(memcmp(got, large, 60) == 0 && holds(f.kv, "good", "still readable", 14));
+    CHECK(verify(f.vault) == 2);
+    shut(&f);
+    free(image);
+    free(large);
+}
+
+static void a_foreign_newer_or_broken_file_is_refused_untouched(void)
+{
+    static const struct {
+        size_t at;
+        uint8_t byte;
+        kvault_status want;
+        const char *words;
+    } cases[] = {
+        { 68, 0x12, KVAULT_E_INVALID, "belongs to another program" }, /* application_id */
+        { 63, 99, KVAULT_E_INVALID, "its format is number 99" },      /* user_version */
+        { 0, 'X', KVAULT_E_CORRUPT, "not a database" },
+    };
+    struct fixture f = start();
+    size_t size, after;
+    uint8_t *image, *then;
+
+    CHECK_OK(kvault_kv_put(f.kv, s("a"), s("1"), &err), &err);
+    shut(&f);
+    image = read_file(f.path, &size);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t was = image[cases[i].at];
+
+        image[cases[i].at] = cases[i].byte;
+        write_file(f.path, image, size);
+        CHECK_STATUS(kvault_open(f.path, NULL, &f.vault, &err), cases[i].want, &err);
+        CHECK_MESSAGE(&err, cases[i].words);
+        then = read_file(f.path, &after);
+        CHECK(after == size && memcmp(then, image, size) == 0);
+        free(then);
+        image[cases[i].at] = was;
+    }
+    write_file(f.path, image, size);
+    reopen(&f);
+    CHECK(holds(f.kv, "a", "1", 1));
+    shut(&f);
+    free(image);
+}
+
+static void a_read_only_handle_creates_nothing_and_writes_nothing(void)
+{
+    struct fixture f = start(), missing = { .vault = NULL };
+    kvault_options options;
+
+    kvault_options_init(&options);
+    options.read_only = true;
+    (void)snprintf(missing.path, sizeof missing.path, "%s/missing.kv", folder);
+    CHECK(kvault_open(missing.path, &options, &missing.vault, &err) < 0);
+    CHECK(access(missing.path, F_OK) != 0);
+    CHECK_OK(kvault_kv_put(f.kv, s("a"), s("1"), &err), &err);
+    shut(&f);
+    CHECK_OK(kvault_open(f.path, &options, &f.vault, &err), &err);
+    CHECK_OK(kvault_kv_open(f.vault, NULL, &f.kv, &err), &err);
+    CHECK(holds(f.kv, "a", "1", 1));
+    CHECK_STATUS(kvault_kv_put(f.kv, s("a"), s("2"), &err), KVAULT_E_READONLY, &err);
+    shut(&f);
+}
+
+static void a_file_that_was_replaced_under_us_takes_no_commit(void)
+{
+    struct fixture f = start();
+    size_t size;
+    uint8_t *image;
+
+    CHECK_OK(kvault_kv_put(f.kv, s("a"), s("1"), &err), &err);
+    image = read_file(f.path, &size);
+    CHECK(unlink(f.path) == 0);
+    write_file(f.path, image, size);
+    CHECK_STATUS(kvault_kv_put(f.kv, s("a"), s("2"), &err), KVAULT_E_IO, &err);
+    CHECK_MESSAGE(&err, "replaced while it was open");
+    shut(&f);
+    free(image);
+}
+
 /* ---- every allocation fails once ---- */
 
 static kvault_status play(void *argument)
@@ -734,6 +930,12 @@ int main(void)
     RUN(replaced_pieces_are_swept);
     RUN(a_childs_commits_are_there_when_the_parent_has_closed);
     RUN(a_child_of_a_transaction_is_refused);
+    RUN(a_busy_file_names_the_process_that_has_it);
+    RUN(the_count_follows_another_processs_commits);
+    RUN(a_damaged_value_is_an_error_that_names_it);
+    RUN(a_foreign_newer_or_broken_file_is_refused_untouched);
+    RUN(a_read_only_handle_creates_nothing_and_writes_nothing);
+    RUN(a_file_that_was_replaced_under_us_takes_no_commit);
     RUN(every_allocation_may_fail);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) || kvtest_end();

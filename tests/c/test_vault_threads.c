@@ -135,7 +135,7 @@ static void threads_share_one_file(void)
             size_t size = name_key(key, sizeof key, writer, round);
 
             if (kvault_kv_exists(kv, (kvault_slice){ key, size }, &err) != KVAULT_OK)
-                CHECK(!"an acknowledged write is missing");
+                CHECK_NEVER("an acknowledged write is missing");
         }
     }
     kvault_kv_free(kv);
