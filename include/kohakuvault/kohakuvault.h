@@ -7,8 +7,12 @@
 #define KOHAKUVAULT_KOHAKUVAULT_H
 
 #include "kohakuvault/base.h"
+#include "kohakuvault/csbtree.h"
+#include "kohakuvault/dtype.h"
 #include "kohakuvault/error.h"
 #include "kohakuvault/kv.h"
+#include "kohakuvault/packer.h"
+#include "kohakuvault/skiplist.h"
 #include "kohakuvault/vault.h"
 
 #endif
