@@ -1,6 +1,7 @@
 /* test_kv.c - keys and values from the outside: one file, its cache, transactions, snapshots, scans, streams. */
 #include "kvtest.h"
 
+#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -826,6 +827,88 @@ static void a_file_that_was_replaced_under_us_takes_no_commit(void)
     free(image);
 }
 
+/* ---- other modes, other programs' tables ---- */
+
+static void a_file_without_wal_does_the_same(void)
+{
+    struct fixture f = { .vault = NULL };
+    kvault_options options;
+    kvault *snapshot;
+    kvault_kv *past;
+    char wal[160];
+
+    kvault_options_init(&options);
+    options.enable_wal = false;
+    options.durability = KVAULT_DURABILITY_FULL;
+    (void)snprintf(f.path, sizeof f.path, "%s/journal.kv", folder);
+    (void)snprintf(wal, sizeof wal, "%s-wal", f.path);
+    CHECK_OK(kvault_open(f.path, &options, &f.vault, &err), &err);
+    CHECK_OK(kvault_kv_open(f.vault, NULL, &f.kv, &err), &err);
+    CHECK_OK(kvault_kv_put(f.kv, s("a"), s("1"), &err), &err);
+    CHECK(access(wal, F_OK) != 0 && count(f.kv) == 1);
+    cache_on(f.vault, 1 << 20, 1 << 19);
+    CHECK_OK(kvault_kv_put(f.kv, s("b"), s("2"), &err), &err);
+    CHECK_OK(kvault_kv_delete(f.kv, s("a"), &err), &err);
+    CHECK(count(f.kv) == 1);
+    CHECK_OK(kvault_flush(f.vault, NULL, &err), &err);
+    CHECK_OK(kvault_snapshot(f.vault, &snapshot, &err), &err);
+    CHECK_OK(kvault_kv_open(snapshot, NULL, &past, &err), &err);
+    CHECK(holds(past, "b", "2", 1));
+    kvault_kv_free(past);
+    CHECK_OK(kvault_close(snapshot, &err), &err);
+    kvault_free(snapshot);
+    CHECK_OK(kvault_checkpoint(f.vault, &err), &err);
+    CHECK(count(f.kv) == 1 && verify(f.vault) == 0);
+    shut(&f);
+}
+
+static void an_option_that_contradicts_the_open_file_is_refused(void)
+{
+    struct fixture f = start();
+    kvault_options options;
+    kvault *other = NULL;
+
+    kvault_options_init(&options);
+    options.cache_bytes = 1 << 20; /* not given on purpose: the open file's counts */
+    CHECK_OK(kvault_open(f.path, &options, &other, &err), &err);
+    CHECK_OK(kvault_close(other, &err), &err);
+    kvault_free(other);
+    options.given = KVAULT_GIVEN_CACHE_BYTES;
+    CHECK_STATUS(kvault_open(f.path, &options, &other, &err), KVAULT_E_INVALID, &err);
+    CHECK_MESSAGE(&err, "cache_kb");
+    shut(&f);
+}
+
+/* A table of key and value in a file without an application id, as the older implementation and others make it. */
+static void a_plain_table_of_another_program_is_used_as_it_is(void)
+{
+    struct fixture f = { .vault = NULL };
+    uint8_t *large = make_bytes(700000, 29);
+    sqlite3 *db = NULL;
+    kvault_blob *blob;
+
+    (void)snprintf(f.path, sizeof f.path, "%s/plain.db", folder);
+    CHECK(sqlite3_open(f.path, &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL);"
+                           "INSERT INTO kv VALUES (x'61', x'6f6c64')", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+    reopen(&f);
+    CHECK(strcmp(kvault_kv_table(f.kv), "kv") == 0 && holds(f.kv, "a", "old", 3));
+    CHECK_OK(kvault_kv_put(f.kv, s("large"), (kvault_slice){ large, 700000 }, &err), &err);
+    CHECK_OK(kvault_blob_open_write(f.kv, s("stream"), &blob, &err), &err);
+    CHECK_OK(kvault_blob_write(blob, (kvault_slice){ large, 500000 }, &err), &err);
+    CHECK_OK(kvault_blob_publish(blob, &err), &err);
+    kvault_blob_free(blob);
+    CHECK(holds(f.kv, "large", large, 700000) && holds(f.kv, "stream", large, 500000) && count(f.kv) == 3);
+    CHECK(verify(f.vault) == 0);
+    shut(&f);
+    CHECK(sqlite3_open(f.path, &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, "SELECT key, value FROM kv", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, "SELECT 1 FROM kv_pieces", NULL, NULL, NULL) != SQLITE_OK); /* nothing of ours was added */
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+    free(large);
+}
+
 /* ---- every allocation fails once ---- */
 
 static kvault_status play(void *argument)
@@ -936,6 +1019,9 @@ int main(void)
     RUN(a_foreign_newer_or_broken_file_is_refused_untouched);
     RUN(a_read_only_handle_creates_nothing_and_writes_nothing);
     RUN(a_file_that_was_replaced_under_us_takes_no_commit);
+    RUN(a_file_without_wal_does_the_same);
+    RUN(an_option_that_contradicts_the_open_file_is_refused);
+    RUN(a_plain_table_of_another_program_is_used_as_it_is);
     RUN(every_allocation_may_fail);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) || kvtest_end();
