@@ -631,6 +631,77 @@ static void a_child_of_a_transaction_is_refused(void)
     shut(&f);
 }
 
+/* ---- large transactions, a log that cannot shrink ---- */
+
+static void put_megabytes(kvault_kv *kv, int megabytes, uint32_t seed)
+{
+    uint8_t *bytes = make_bytes(200000, seed);
+    char key[32];
+
+    for (int i = 0; i < megabytes * 5; i++) {
+        (void)snprintf(key, sizeof key, "%u-%06d", seed, i);
+        CHECK_OK(kvault_kv_put(kv, s(key), (kvault_slice){ bytes, 200000 }, &err), &err);
+    }
+    free(bytes);
+}
+
+/* SQLite 3.40 would lose committed rows here: a spilled transaction, a savepoint undone, a commit, a kill. */
+static void a_transaction_that_outgrew_its_cache_is_undone_as_a_whole(void)
+{
+    struct fixture f = start();
+
+    CHECK_OK(kvault_kv_put(f.kv, s("before"), s("1"), &err), &err);
+    CHECK_OK(kvault_begin(f.vault, &err), &err);
+    put_megabytes(f.kv, 120, 1);
+    CHECK_OK(kvault_begin(f.vault, &err), &err);
+    CHECK_OK(kvault_kv_put(f.kv, s("inner"), s("1"), &err), &err);
+    CHECK_STATUS(kvault_rollback(f.vault, &err), KVAULT_E_IO, &err);
+    CHECK_MESSAGE(&err, "outgrown its page cache");
+    CHECK_STATUS(kvault_kv_put(f.kv, s("after"), s("1"), &err), KVAULT_E_IO, &err);
+    CHECK_STATUS(kvault_commit(f.vault, &err), KVAULT_E_IO, &err);
+    CHECK(kvault_depth(f.vault) == 0 && count(f.kv) == 1 && holds(f.kv, "before", "1", 1));
+    CHECK_OK(kvault_kv_put(f.kv, s("after"), s("1"), &err), &err);
+    CHECK(verify(f.vault) == 0);
+    shut(&f);
+}
+
+static int warnings;
+
+static void on_warning(void *ctx, const char *message)
+{
+    (void)ctx;
+    CHECK(strstr(message, "cannot shrink") != NULL);
+    warnings++;
+}
+
+static void a_pinned_reader_makes_a_warning_and_no_stall(void)
+{
+    struct fixture f = { .vault = NULL };
+    kvault_options options;
+    kvault_stats stats;
+    kvault *snapshot;
+
+    warnings = 0;
+    kvault_options_init(&options);
+    options.warn = on_warning;
+    (void)snprintf(f.path, sizeof f.path, "%s/pinned.kv", folder);
+    CHECK_OK(kvault_open(f.path, &options, &f.vault, &err), &err);
+    CHECK_OK(kvault_kv_open(f.vault, NULL, &f.kv, &err), &err);
+    put_megabytes(f.kv, 100, 1);
+    CHECK_OK(kvault_get_stats(f.vault, &stats, &err), &err);
+    CHECK(warnings == 0 && !stats.wal_pinned && stats.wal_bytes < (64u << 20));
+    CHECK_OK(kvault_snapshot(f.vault, &snapshot, &err), &err);
+    put_megabytes(f.kv, 100, 2);
+    CHECK_OK(kvault_get_stats(f.vault, &stats, &err), &err);
+    CHECK(warnings == 1 && stats.wal_pinned && stats.snapshots_open == 1);
+    CHECK_OK(kvault_close(snapshot, &err), &err);
+    kvault_free(snapshot);
+    put_megabytes(f.kv, 40, 3);
+    CHECK_OK(kvault_get_stats(f.vault, &stats, &err), &err);
+    CHECK(warnings == 1 && !stats.wal_pinned && stats.wal_bytes <= (64u << 20));
+    shut(&f);
+}
+
 /* ---- other programs ---- */
 
 static void a_busy_file_names_the_process_that_has_it(void)
@@ -1013,6 +1084,8 @@ int main(void)
     RUN(replaced_pieces_are_swept);
     RUN(a_childs_commits_are_there_when_the_parent_has_closed);
     RUN(a_child_of_a_transaction_is_refused);
+    RUN(a_transaction_that_outgrew_its_cache_is_undone_as_a_whole);
+    RUN(a_pinned_reader_makes_a_warning_and_no_stall);
     RUN(a_busy_file_names_the_process_that_has_it);
     RUN(the_count_follows_another_processs_commits);
     RUN(a_damaged_value_is_an_error_that_names_it);

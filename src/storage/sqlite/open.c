@@ -263,7 +263,9 @@ static kvault_status set_up(storage_conn *conn, const struct storage_config *con
     TRY(pragma(conn, "cache_size", -(int64_t)(config->cache_bytes / 1024), reterr));
     TRY(read_number(conn, "PRAGMA page_size", &value, reterr));
     conn->page_size = (uint32_t)value;
-    TRY(pragma(conn, "cache_spill", SPILL_BYTES / value, reterr));
+    /* Odd on purpose: SQLite takes the low byte of the number as a truth value too, and 8192 would
+     * switch spilling off, so that a transaction's memory had no bound. */
+    TRY(pragma(conn, "cache_spill", SPILL_BYTES / value | 1, reterr));
     (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL); /* since 3.26; a second belt */
     TRY(read_journal(conn, reterr));
     if (conn->wal)
