@@ -1,0 +1,89 @@
+/* convert.c - Python objects as bytes for the core, and back. */
+#include "convert.h"
+
+#include <string.h>
+
+/* A NumPy scalar offers its memory as a buffer; taking it would store 8 bytes where somebody meant a number. */
+static bool is_numpy_scalar(PyObject *object)
+{
+    const char *name = Py_TYPE(object)->tp_name;
+
+    return strncmp(name, "numpy.", 6) == 0 && strcmp(name, "numpy.ndarray") != 0;
+}
+
+static bool fill_buffer(kvpy_state *state, PyObject *object, const char *wanted, kvpy_bytes *ret)
+{
+    if (!PyObject_CheckBuffer(object) || is_numpy_scalar(object)) {
+        PyErr_Format(state->WrongType, "%s, not %.100s", wanted, Py_TYPE(object)->tp_name);
+        return false;
+    }
+    if (PyObject_GetBuffer(object, &ret->view, PyBUF_SIMPLE) < 0) {
+        ret->view.obj = NULL;
+        return false;
+    }
+    ret->slice = (kvault_slice){ ret->view.buf, (size_t)ret->view.len };
+    return true;
+}
+
+static void borrow_bytes(PyObject *object, kvpy_bytes *ret)
+{
+    ret->owner = Py_NewRef(object);
+    ret->slice = (kvault_slice){ PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object) };
+}
+
+bool kvpy_key(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
+{
+    if (PyBytes_Check(object)) {
+        borrow_bytes(object, ret);
+        return true;
+    }
+    if (PyUnicode_Check(object)) {
+        Py_ssize_t size;
+        const char *text = PyUnicode_AsUTF8AndSize(object, &size);
+
+        if (!text)
+            return false;
+        ret->owner = Py_NewRef(object);
+        ret->slice = (kvault_slice){ text, (size_t)size };
+        return true;
+    }
+    return fill_buffer(state, object, "a key is str or bytes-like", ret);
+}
+
+bool kvpy_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
+{
+    if (PyBytes_CheckExact(object)) {
+        borrow_bytes(object, ret);
+        return true;
+    }
+    return fill_buffer(state, object, "a value is bytes-like", ret);
+}
+
+void kvpy_bytes_release(kvpy_bytes *bytes)
+{
+    Py_CLEAR(bytes->owner);
+    if (bytes->view.obj)
+        PyBuffer_Release(&bytes->view);
+}
+
+PyObject *kvpy_bytes_of_buf(const kvault_buf *buf)
+{
+    return PyBytes_FromStringAndSize((const char *)buf->data, (Py_ssize_t)buf->size);
+}
+
+bool kvpy_unsigned(kvpy_state *state, PyObject *object, const char *what, uint64_t *ret)
+{
+    PyObject *number = PyNumber_Index(object);
+    Py_ssize_t value;
+
+    if (!number)
+        return false;
+    value = PyLong_AsSsize_t(number);
+    if (value < 0) {
+        PyErr_Clear();
+        PyErr_Format(state->InvalidArgument, "%s is %S, want 0 to %zd", what, number, PY_SSIZE_T_MAX);
+    }
+    Py_DECREF(number);
+    *ret = (uint64_t)value;
+    return value >= 0;
+}

@@ -1,0 +1,31 @@
+/* convert.h - Python objects as bytes for the core, and back. */
+#ifndef KVPY_CONVERT_H
+#define KVPY_CONVERT_H
+
+#include "errors.h"
+
+/* Bytes of a Python object, which stay in place until the release, also without the GIL. */
+typedef struct kvpy_bytes {
+    kvault_slice slice;
+    PyObject *owner; /* of bytes and str */
+    Py_buffer view;  /* of everything else: view.obj is set */
+} kvpy_bytes;
+
+#define KVPY_BYTES_INIT                                                                                                \
+    {                                                                                                                  \
+        .owner = NULL, .view = {.obj = NULL }                                                                          \
+    }
+
+/* Fill `ret` from a key: str (as UTF-8) or any C-contiguous buffer. False with an exception. */
+bool kvpy_key(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
+/* The same for a value, which str is not. */
+bool kvpy_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
+/* Let go of the object; nothing happens to one that was never filled. */
+void kvpy_bytes_release(kvpy_bytes *bytes);
+
+PyObject *kvpy_bytes_of_buf(const kvault_buf *buf);
+
+/* An offset or a size, 0 to PY_SSIZE_T_MAX; `what` names it in the error. False with an exception. */
+bool kvpy_unsigned(kvpy_state *state, PyObject *object, const char *what, uint64_t *ret);
+
+#endif

@@ -1,0 +1,41 @@
+"""One SQLite file for blobs of any size, typed columns and records."""
+
+from . import errors
+from ._kvault import version as __version__
+from .errors import (
+    ClosedHandle,
+    CorruptData,
+    DatabaseBusy,
+    ForkedHandle,
+    InvalidArgument,
+    IoError,
+    KohakuVaultError,
+    NotFound,
+    ReadOnly,
+    SchemaError,
+    WrongType,
+)
+from .kv import KVault
+from .process import watch_process
+from .vault import Problem, Vault
+
+__all__ = [
+    "ClosedHandle",
+    "CorruptData",
+    "DatabaseBusy",
+    "ForkedHandle",
+    "InvalidArgument",
+    "IoError",
+    "KVault",
+    "KohakuVaultError",
+    "NotFound",
+    "Problem",
+    "ReadOnly",
+    "SchemaError",
+    "Vault",
+    "WrongType",
+    "__version__",
+    "errors",
+]
+
+watch_process()

@@ -1,0 +1,5 @@
+"""The names that the older implementation kept here."""
+
+from .kv import KVault
+
+__all__ = ["KVault"]
