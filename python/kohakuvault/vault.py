@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Opened = TypeVar("Opened", bound="FileHandle")
 
 MEMORY = ":memory:"
+WAIT_SECONDS_MAX = 86400
 
 
 class Problem(tuple[str, str]):
@@ -56,9 +57,12 @@ def _wait_ms(retries: int | None, backoff_base: float | None) -> int:
     backoff_base = 0.02 if backoff_base is None else backoff_base
     if not 0 <= retries <= 64:
         raise InvalidArgument(f"retries is {retries}, want 0 to 64")
-    if not 0 <= backoff_base <= 3600:
-        raise InvalidArgument(f"backoff_base is {backoff_base} s, want 0 to 3600")
-    return round(backoff_base * float(2**retries - 1) * 1000)
+    if not backoff_base >= 0:
+        raise InvalidArgument(f"backoff_base is {backoff_base} s, want 0 and more")
+    wait = backoff_base * float(2**retries - 1)
+    if wait > WAIT_SECONDS_MAX:
+        raise InvalidArgument(f"{retries} retries from {backoff_base} s wait {wait:.3g} s, limit {WAIT_SECONDS_MAX}")
+    return round(wait * 1000)
 
 
 def open_file(
