@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,14 +31,3 @@ def path(folder: Path) -> Path:
 def kv(path: Path) -> Iterator[KVault]:
     with KVault(path) as opened:
         yield opened
-
-
-@pytest.fixture
-def is_clean(path: Path) -> Iterator[Callable[[], bool]]:
-    """Whether the file, opened anew, passes `verify()`."""
-
-    def check() -> bool:
-        with KVault(path) as opened:
-            return opened.verify() == []
-
-    yield check

@@ -708,9 +708,12 @@ def test_a_handle_dropped_with_pending_writes_warns_and_loses_nothing(path: Path
     kv = KVault(path)
     kv.enable_cache()
     kv["a"] = b"1"
-    with pytest.warns(ResourceWarning, match="not closed"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         del kv
         gc.collect()
+    assert [warning.category for warning in caught] == [ResourceWarning]
+    assert "was not closed" in str(caught[0].message)
     with KVault(path) as again:
         assert again["a"] == b"1"
 
