@@ -8,22 +8,29 @@ import sys
 
 from . import _kvault
 
+TYPE_CHECKING = False  # see cache.py
+if TYPE_CHECKING:
+    from types import ModuleType
 
-def _arm_worker() -> None:
-    """Flush at the end of a multiprocessing worker, which leaves by `os._exit` without running `atexit`."""
-    sys.modules["multiprocessing.util"].Finalize(None, _kvault.flush_all, exitpriority=0)
+
+def _flush_at_end(util: ModuleType) -> None:
+    util.Finalize(None, _kvault.flush_all, exitpriority=0)
 
 
-def _expect_worker() -> None:
-    """Let `_arm_worker` run in this process's workers; they drop the finalizers they inherit before that."""
+def _watch_worker() -> None:
+    """Flush at the end of a multiprocessing worker, which leaves by `os._exit` without running `atexit`.
+
+    A worker drops the finalizers that it has when it begins, then runs what was registered for after a fork.
+    """
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.register_after_fork(_arm_worker, lambda arm: arm())
+        _flush_at_end(util)
+        util.register_after_fork(util, _flush_at_end)
 
 
 def _after_fork_child() -> None:
     _kvault.after_fork_child()
-    _expect_worker()
+    _watch_worker()
 
 
 def watch_process() -> None:
@@ -32,5 +39,4 @@ def watch_process() -> None:
         before=_kvault.before_fork, after_in_parent=_kvault.after_fork_parent, after_in_child=_after_fork_child
     )
     atexit.register(_kvault.flush_all)
-    if "multiprocessing.util" in sys.modules:
-        _arm_worker()  # of a worker that imports us; elsewhere atexit has little left to do
+    _watch_worker()
