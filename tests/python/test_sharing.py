@@ -73,7 +73,7 @@ def test_batches_and_pops_of_threads_are_atomic(kv: KVault) -> None:
     assert sorted(taken) == [b"%04d" % i for i in range(1000)]
 
 
-def test_closing_while_others_work_is_safe(path: Path) -> None:
+def test_a_handle_may_be_closed_while_others_work_with_it(path: Path) -> None:
     kv = KVault(path)
     kv.put_many((f"{i:04}", b"v" * 100) for i in range(1000))
     started = threading.Barrier(4)
@@ -91,8 +91,10 @@ def test_closing_while_others_work_is_safe(path: Path) -> None:
         time.sleep(0.05)
         kv.close()
 
-    run_threads(work, work, work, close)
-    assert kv.closed
+    with KVault(path) as other:
+        run_threads(work, work, work, close)
+        assert kv.closed
+        assert len(other) == 1000
 
 
 def test_reading_in_a_thread_goes_on_while_another_waits_for_the_file(kv: KVault) -> None:
