@@ -26,6 +26,7 @@ bench: setup
 	[ -f build/bench/build.ninja ] || meson setup build/bench --buildtype=release -Dbench=true
 	meson compile -C build/bench -j2
 	meson test -C build/bench --benchmark --verbose
+	bench/run
 
 # Writers killed at random moments, for HOURS hours or until something is lost.
 campaign: build/debug
