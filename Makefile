@@ -17,7 +17,7 @@ test: build/debug
 	meson compile -C build/debug -j2
 	meson test -C build/debug --print-errorlogs --num-processes 2
 	@if [ -f python/kohakuvault/meson.build ]; then \
-		echo "pytest" && pytest; \
+		echo "pytest" && timeout 20m pytest; \
 	else \
 		echo "python: skipped, python/kohakuvault/meson.build is not there yet"; \
 	fi

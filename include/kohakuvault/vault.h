@@ -63,8 +63,8 @@ KVAULT_API kvault_status kvault_open(const char *path, const kvault_options *opt
                                      kvault_error *reterr) KVAULT_MUST_USE;
 
 /* A second handle on the same file (or snapshot), with the same options and with
- * the write cache setting of `vault` until it is given one of its own. `vault`
- * must not be freed before it. */
+ * the write cache setting of `vault` until it is given one of its own. It ends with
+ * `vault`: it does not keep the file open, and `vault` must not be freed before it. */
 KVAULT_API kvault_status kvault_dup(kvault *vault, kvault **ret_vault, kvault_error *reterr) KVAULT_MUST_USE;
 
 /* Flush what is pending, then end the handle: it answers KVAULT_E_CLOSED from then on.

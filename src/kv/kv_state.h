@@ -31,8 +31,8 @@ static inline bool kvault__kv_is_large(const struct storage_space *space, uint64
 /* The checksum that goes with an inline value of the table. */
 uint64_t kvault__kv_sum(const struct storage_space *space, kvault_slice key, kvault_slice value);
 /* Does the inline value that a get found match its sum? Words name table and key. */
-kvault_status kvault__kv_check_sum(const struct storage_space *space, kvault_slice key,
-                                   const struct storage_cell *cell, kvault_error *reterr) KVAULT_MUST_USE;
+kvault_status kvault__kv_check_sum(const struct storage_space *space, kvault_slice key, const struct storage_cell *cell,
+                                   kvault_error *reterr) KVAULT_MUST_USE;
 
 /* A key as text for messages: quoted, shortened, unprintable bytes as \xNN. */
 #define KEY_TEXT_BYTES 80
@@ -48,7 +48,8 @@ kvault_status kvault__kv_remove(struct writing *write, const struct storage_spac
                                 kvault_error *reterr) KVAULT_MUST_USE;
 /* A view of the transaction for functions that read. */
 struct reading kvault__kv_reading_of(struct writing *write);
-
+/* After a commit, which may have retired something: sweep if it is time. */
+void kvault__kv_tidy(kvault_kv *kv, bool retired);
 
 /* structure.h: the pending entries of a table, into a transaction. */
 kvault_status kvault__kv_write_pending(struct writing *write, const struct storage_space *space,

@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/banned.h"
 
-#define CAPACITY_DEFAULT ((uint64_t)64 << 20)  /* inside lock_cache() of a handle without a cache */
+#define CAPACITY_DEFAULT ((uint64_t)64 << 20) /* inside lock_cache() of a handle without a cache */
 
 /* ---- settings ---- */
 
@@ -63,9 +63,11 @@ kvault_status kvault_cache_set(kvault *vault, const kvault_cache_setting *settin
                             "cannot switch the write cache on: its flush threshold is %llu bytes, its capacity %llu",
                             (unsigned long long)setting->threshold_bytes, (unsigned long long)setting->capacity_bytes);
     kvault__mutex_acquire(&engine->pending_lock);
-    if (ret_previous)
+    rc = kvault__check_open(vault, reterr); /* again: see kvault_close() */
+    if (rc >= 0 && ret_previous)
         *ret_previous = setter_of(vault)->setting;
-    rc = setting->enabled ? account_locked(vault, reterr) : KVAULT_OK;
+    if (rc >= 0 && setting->enabled)
+        rc = account_locked(vault, reterr);
     if (rc >= 0) {
         vault->setting = *setting;
         atomic_store_explicit(&vault->caching, setting->enabled ? 1 : 0, memory_order_relaxed); /* see setter_of */
@@ -88,8 +90,8 @@ static kvault_status fill_set(struct pending_set *set, const struct storage_spac
     kvault_status rc = KVAULT_OK;
 
     for (size_t i = 0; i < count && rc >= 0; i++)
-        rc = kvault__pending_insert(set, space, structure, account, writes[i].key, writes[i].value,
-                                    writes[i].tombstone, writes[i].checksum, reterr);
+        rc = kvault__pending_insert(set, space, structure, account, writes[i].key, writes[i].value, writes[i].tombstone,
+                                    writes[i].checksum, reterr);
     return rc;
 }
 
@@ -155,9 +157,9 @@ static uint64_t cost_of(const struct pending_write *writes, size_t count)
 
 /* One attempt under the pending lock. KVAULT_END: the capacity is reached, flush first.
  * KVAULT_NOT_FOUND: another thread's transaction is open, wait for it. */
-static kvault_status try_put_locked(kvault *vault, const struct storage_space *space,
-                                    const struct structure *structure, const struct pending_write *writes,
-                                    size_t count, uint64_t cost, bool *ret_flush, kvault_error *reterr)
+static kvault_status try_put_locked(kvault *vault, const struct storage_space *space, const struct structure *structure,
+                                    const struct pending_write *writes, size_t count, uint64_t cost, bool *ret_flush,
+                                    kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
     kvault *setter = setter_of(vault);
@@ -165,6 +167,7 @@ static kvault_status try_put_locked(kvault *vault, const struct storage_space *s
     struct pending_limits limits = limits_locked(setter, locked_cache);
     kvault_status rc;
 
+    TRY(kvault__check_open(vault, reterr)); /* here it cannot be closed meanwhile: see kvault_close() */
     if (foreign_transaction(engine))
         return KVAULT_NOT_FOUND;
     TRY(account_locked(setter, reterr));
@@ -178,11 +181,12 @@ static kvault_status try_put_locked(kvault *vault, const struct storage_space *s
     if (setter->account->active_bytes + setter->account->frozen_bytes + cost > limits.capacity) {
         if (!locked_cache)
             return KVAULT_END;
-        return kvault__fail(reterr, KVAULT_E_INVALID,
-                            "cannot write %llu bytes more inside lock_cache(): %llu of the capacity of %llu are pending",
-                            (unsigned long long)cost,
-                            (unsigned long long)(setter->account->active_bytes + setter->account->frozen_bytes),
-                            (unsigned long long)limits.capacity);
+        return kvault__fail(
+            reterr, KVAULT_E_INVALID,
+            "cannot write %llu bytes more inside lock_cache(): %llu of the capacity of %llu are pending",
+            (unsigned long long)cost,
+            (unsigned long long)(setter->account->active_bytes + setter->account->frozen_bytes),
+            (unsigned long long)limits.capacity);
     }
     TRY(insert_locked(engine, space, structure, setter->account, writes, count, reterr));
     *ret_flush = setter->account->active_bytes >= limits.threshold;
@@ -315,8 +319,8 @@ static struct pending_entry *merge_next(struct merge *merge)
 }
 
 kvault_status kvault__pending_scan(kvault *vault, const struct storage_range *range,
-                                   kvault_status (*row)(void *ctx, kvault_slice key, kvault_slice value,
-                                                        bool tombstone, kvault_error *reterr),
+                                   kvault_status (*row)(void *ctx, kvault_slice key, kvault_slice value, bool tombstone,
+                                                        kvault_error *reterr),
                                    void *row_ctx, kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
@@ -361,7 +365,8 @@ kvault_status kvault__flush_engine(kvault *vault, uint64_t *ret_entries, kvault_
     if (kvault__in_transaction(vault) || holds_cache(engine) ||
         !atomic_load_explicit(&engine->pending_entries, memory_order_relaxed))
         return KVAULT_OK;
-    write = (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
+    write =
+        (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
     TRY(kvault__lock_writes(engine, "flush", &write.wait, reterr));
     if (!atomic_load_explicit(&engine->pending_entries, memory_order_relaxed)) {
         kvault__unlock_writes(engine); /* another thread was faster */
@@ -424,7 +429,8 @@ kvault_status kvault_cache_unlock(kvault *vault, kvault_error *reterr)
         kvault__unlock_writes(engine);
         return KVAULT_OK;
     }
-    write = (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
+    write =
+        (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
     rc = kvault__write_begin_locked(vault, WRITING_VISIBLE, &write, reterr);
     if (rc < 0) {
         kvault__unlock_writes(engine);

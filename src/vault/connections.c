@@ -32,9 +32,10 @@ static kvault_status check_identity(struct engine *engine, kvault_error *reterr)
         return KVAULT_OK;
     if (stat(engine->path, &now) == 0 && now.st_dev == engine->device && now.st_ino == engine->inode)
         return KVAULT_OK;
-    return kvault__fail(reterr, KVAULT_E_IO,
-                        "the file \"%s\" was moved, deleted or replaced while it was open; close every handle on it first",
-                        engine->path);
+    return kvault__fail(
+        reterr, KVAULT_E_IO,
+        "the file \"%s\" was moved, deleted or replaced while it was open; close every handle on it first",
+        engine->path);
 }
 
 static kvault_status open_conn(struct engine *engine, uint64_t cache_bytes, const struct storage_wait *wait,
@@ -69,10 +70,18 @@ static void close_conn(struct engine *engine, storage_conn *conn, bool last)
     engine->backend->close(conn, last);
 }
 
+/* For a call that began before the last handle was closed. */
+static kvault_status fail_ended(const struct engine *engine, kvault_error *reterr)
+{
+    return kvault__fail(reterr, KVAULT_E_CLOSED, "the vault \"%s\" was closed meanwhile", engine->path);
+}
+
 kvault_status kvault__need_writer(struct engine *engine, const struct storage_wait *wait, kvault_error *reterr)
 {
     kvault_status rc;
 
+    if (engine->ended)
+        return fail_ended(engine, reterr);
     if (engine->writer)
         return engine->inode || engine->memory ? check_identity(engine, reterr) : KVAULT_OK;
     rc = open_conn(engine, engine->options.cache_bytes / 2, wait, &engine->writer, reterr);
@@ -95,6 +104,10 @@ kvault_status kvault__take_reader(struct engine *engine, const struct storage_wa
     for (;;) {
         int64_t now;
 
+        if (engine->ended) {
+            kvault__mutex_release(&engine->pool_lock);
+            return fail_ended(engine, reterr);
+        }
         if (engine->idle_count) {
             *ret_conn = engine->idle[--engine->idle_count];
             kvault__mutex_release(&engine->pool_lock);
@@ -117,7 +130,7 @@ kvault_status kvault__take_reader(struct engine *engine, const struct storage_wa
     if (rc < 0) {
         kvault__mutex_acquire(&engine->pool_lock);
         engine->reader_count--;
-        kvault__cond_signal(&engine->pool_free);
+        kvault__cond_broadcast(&engine->pool_free);
         kvault__mutex_release(&engine->pool_lock);
     }
     return rc;
@@ -127,7 +140,20 @@ void kvault__return_reader(struct engine *engine, storage_conn *conn)
 {
     kvault__mutex_acquire(&engine->pool_lock);
     engine->idle[engine->idle_count++] = conn;
-    kvault__cond_signal(&engine->pool_free);
+    if (engine->ended)
+        kvault__cond_broadcast(&engine->pool_free);
+    else
+        kvault__cond_signal(&engine->pool_free);
+    kvault__mutex_release(&engine->pool_lock);
+}
+
+void kvault__end_readers(struct engine *engine)
+{
+    kvault__mutex_acquire(&engine->pool_lock);
+    engine->ended = true;
+    kvault__cond_broadcast(&engine->pool_free); /* whoever waits for a reader gets none */
+    while (engine->reader_count != engine->idle_count)
+        kvault__cond_wait_until(&engine->pool_free, &engine->pool_lock, INT64_MAX);
     kvault__mutex_release(&engine->pool_lock);
 }
 

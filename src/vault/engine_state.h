@@ -66,9 +66,10 @@ struct counted {
 enum engine_state { ENGINE_OPEN, ENGINE_FORKED };
 
 struct engine {
-    struct engine *next; /* registry.lock: next, handles, closing */
-    uint32_t handles;
-    bool closing; /* its last handle is gone */
+    struct engine *next; /* registry.lock: next, handles, closing, references */
+    uint32_t handles;    /* open ones, but for those made from another */
+    bool closing;        /* its last handle is gone */
+    uint32_t references; /* the registry's, and one for each kvault there is, closed or not */
     char *path;
     bool memory;
     dev_t device;
@@ -88,6 +89,7 @@ struct engine {
     kvault__cond pool_free;
     storage_conn *idle[READERS_MAX];
     int idle_count, reader_count;
+    bool ended; /* no connection is opened any more; written under the write lock and pool_lock */
 
     kvault__mutex pending_lock;
     struct pending_set active, frozen;
@@ -132,13 +134,16 @@ struct kvault {
     bool owns_snapshot;        /* else it belongs to the handle this one was made from */
     kvault *parent;            /* whose cache setting counts until this one has its own */
     kvault_options options;
-    char *path;        /* the engine's own copy may go before this handle does */
-    bool left;         /* it no longer counts for the engine, which may be gone */
-    _Atomic int state;
-    _Atomic int caching; /* -1: as the parent; 0; 1 */
-    kvault_cache_setting setting;    /* pending_lock */
+    bool left;                    /* it does not count as one of the engine's handles: closed, or made from another */
+    _Atomic int state;            /* enum handle_state; written under pending_lock */
+    _Atomic int caching;          /* -1: as the parent; 0; 1 */
+    kvault_cache_setting setting; /* pending_lock */
     struct pending_account *account; /* pending_lock; the engine's list owns it */
 };
+
+/* ---- vault.c ---- */
+/* A handle made from `vault`; it counts for the engine, or ends with `vault`. */
+kvault_status kvault__handle_new(kvault *vault, bool counts, kvault **ret_vault, kvault_error *reterr) KVAULT_MUST_USE;
 
 /* ---- lock.c: the write lock ---- */
 struct storage_wait kvault__wait(kvault *vault);
@@ -157,6 +162,8 @@ kvault_status kvault__take_reader(struct engine *engine, const struct storage_wa
                                   kvault_error *reterr) KVAULT_MUST_USE;
 void kvault__return_reader(struct engine *engine, storage_conn *conn);
 void kvault__close_connections(struct engine *engine, bool last);
+/* With the write lock held: no reader is lent any more, and those that are out have come back. */
+void kvault__end_readers(struct engine *engine);
 kvault_status kvault__open_extra(struct engine *engine, const char *path, const struct storage_wait *wait,
                                  storage_conn **ret_conn, kvault_error *reterr) KVAULT_MUST_USE;
 
@@ -167,7 +174,8 @@ kvault_status kvault__growth_push(struct engine *engine, kvault_error *reterr) K
 void kvault__growth_pop(struct engine *engine, bool keep);
 void kvault__growth_note(struct growth *growth, const struct storage_op *op);
 void kvault__growth_free(struct growth *growth);
-kvault_status kvault__growth_reserve(struct engine *engine, struct growth *growth, kvault_error *reterr) KVAULT_MUST_USE;
+kvault_status kvault__growth_reserve(struct engine *engine, struct growth *growth,
+                                     kvault_error *reterr) KVAULT_MUST_USE;
 
 /* ---- write.c: with the write lock held ---- */
 kvault_status kvault__write_begin_locked(kvault *vault, enum writing_kind kind, struct writing *ret_write,
@@ -193,9 +201,12 @@ void kvault__snapshot_close(kvault *vault);
 /* The engine of the file, made if this process has none; counts the new handle. */
 kvault_status kvault__engine_enter(const char *path, const kvault_options *options, struct engine **ret_engine,
                                    kvault_error *reterr) KVAULT_MUST_USE;
-void kvault__engine_add_handle(struct engine *engine);
-/* Leave the engine; the last one out closes it: here, or (a finalizer, which must not wait) in the flusher. */
+/* One more kvault on the engine; it counts as a handle, or is made from another one. */
+kvault_status kvault__engine_add(struct engine *engine, bool counts, kvault_error *reterr) KVAULT_MUST_USE;
+/* Leave the engine; the last one out closes it: here, or (a finalizer, which must not wait) in the flusher.
+ * What it consists of in memory stays until the last kvault is freed: a call of another thread may be in it. */
 void kvault__engine_leave(struct engine *engine, bool may_wait);
+void kvault__engine_release(struct engine *engine);
 /* The flusher's part of that: close the engine if nobody came back. True: it is gone. */
 bool kvault__engine_close_abandoned(struct engine *engine);
 uint32_t kvault__engine_handles(struct engine *engine);

@@ -46,7 +46,8 @@ static bool take_warm_writer(struct engine *engine, struct reading *read)
 }
 
 /* The snapshot's lock stays taken until read_end, which clang's analysis of one function cannot follow. */
-KVAULT_NO_LOCK_CHECK kvault_status kvault__read_begin(kvault *vault, bool one_state, struct reading *ret_read, kvault_error *reterr)
+KVAULT_NO_LOCK_CHECK kvault_status kvault__read_begin(kvault *vault, bool one_state, struct reading *ret_read,
+                                                      kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
     kvault_status rc;
@@ -58,6 +59,11 @@ KVAULT_NO_LOCK_CHECK kvault_status kvault__read_begin(kvault *vault, bool one_st
         kvault__mutex_acquire(&vault->snapshot->lock);
         ret_read->source = FROM_SNAPSHOT;
         ret_read->conn = vault->snapshot->conn;
+        if (!ret_read->conn) {
+            kvault__mutex_release(&vault->snapshot->lock);
+            return kvault__fail(reterr, KVAULT_E_CLOSED, "the snapshot of \"%s\" was closed meanwhile",
+                                kvault_path(vault));
+        }
         return KVAULT_OK;
     }
     if (kvault__in_transaction(vault)) {
@@ -139,7 +145,7 @@ out:
     return rc;
 }
 
-/* With the write lock held no commit comes between the flush and the pin. */
+/* A commit that comes between the two is in the snapshot as well. */
 static kvault_status pin_file(kvault *vault, struct snapshot *snapshot, kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
@@ -167,10 +173,11 @@ kvault_status kvault_snapshot(kvault *vault, kvault **ret_snapshot, kvault_error
         goto out;
     }
     if (atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) == this_thread()) {
-        rc = kvault__fail(reterr, KVAULT_E_INVALID, "cannot take a snapshot inside lock_cache(): it would have to flush");
+        rc = kvault__fail(reterr, KVAULT_E_INVALID,
+                          "cannot take a snapshot inside lock_cache(): it would have to flush");
         goto out;
     }
-    TRY(kvault_dup(vault, &handle, reterr));
+    TRY(kvault__handle_new(vault, true, &handle, reterr));
     snapshot = kvault__alloc_zero(1, sizeof *snapshot);
     if (!snapshot) {
         rc = kvault__fail_nomem(reterr, sizeof *snapshot);

@@ -222,10 +222,12 @@ kvault_status kvault__engine_enter(const char *path, const kvault_options *optio
         if (rc >= 0) {
             engine->next = registry.first;
             registry.first = engine;
+            engine->references = 1;
         }
     }
     if (rc >= 0) {
         engine->handles++;
+        engine->references++;
         *ret_engine = engine;
     }
     kvault__mutex_release(&registry.lock);
@@ -234,11 +236,30 @@ out:
     return rc;
 }
 
-void kvault__engine_add_handle(struct engine *engine)
+kvault_status kvault__engine_add(struct engine *engine, bool counts, kvault_error *reterr)
 {
+    kvault_status rc = KVAULT_OK;
+
     kvault__mutex_acquire(&registry.lock);
-    engine->handles++;
+    if (counts && engine->closing) {
+        rc = kvault__fail(reterr, KVAULT_E_CLOSED, "the vault \"%s\" was closed meanwhile", engine->path);
+    } else {
+        engine->handles += counts;
+        engine->references++;
+    }
     kvault__mutex_release(&registry.lock);
+    return rc;
+}
+
+void kvault__engine_release(struct engine *engine)
+{
+    bool last;
+
+    kvault__mutex_acquire(&registry.lock);
+    last = --engine->references == 0;
+    kvault__mutex_release(&registry.lock);
+    if (last)
+        engine_free(engine);
 }
 
 uint32_t kvault__engine_handles(struct engine *engine)
@@ -271,10 +292,11 @@ static void engine_close(struct engine *engine)
     struct storage_wait wait = { .started_ns = now, .deadline_ns = INT64_MAX };
 
     if (atomic_load_explicit(&engine->state, memory_order_relaxed) != ENGINE_FORKED) {
-        /* Nobody is left to hold it for long, and only a fork looks. */
+        /* Calls that other threads have begun are let finish; those that come now find no connection. */
         bool locked = kvault__lock_writes(engine, "close", &wait, NULL) >= 0;
 
         assert(locked);
+        kvault__end_readers(engine);
         kvault__close_connections(engine, true);
         if (locked)
             kvault__unlock_writes(engine);
@@ -282,7 +304,7 @@ static void engine_close(struct engine *engine)
     kvault__mutex_acquire(&registry.lock);
     unlink_locked(engine);
     kvault__mutex_release(&registry.lock);
-    engine_free(engine);
+    kvault__engine_release(engine);
 }
 
 void kvault__engine_leave(struct engine *engine, bool may_wait)

@@ -19,17 +19,6 @@ void kvault_options_init(kvault_options *options)
     };
 }
 
-static kvault_status copy_path(kvault *vault, kvault_error *reterr)
-{
-    size_t size = strlen(vault->engine->path) + 1;
-
-    vault->path = kvault__alloc(size);
-    if (!vault->path)
-        return kvault__fail_nomem(reterr, size);
-    memcpy(vault->path, vault->engine->path, size);
-    return KVAULT_OK;
-}
-
 static kvault_status check_given(const kvault_options *options, kvault_error *reterr)
 {
     uint32_t size = options->page_size;
@@ -87,23 +76,20 @@ kvault_status kvault_open(const char *path, const kvault_options *options, kvaul
     vault->options = *options;
     vault->caching = -1;
     TRY(kvault__engine_enter(path, options, &vault->engine, reterr));
-    rc = copy_path(vault, reterr);
-    if (rc >= 0)
-        rc = touch_file(vault, reterr);
+    rc = touch_file(vault, reterr);
     if (rc < 0) {
         kvault__engine_leave(vault->engine, true);
+        kvault__engine_release(vault->engine);
         goto out;
     }
     *ret_vault = vault;
     return KVAULT_OK;
 out:
-    if (vault)
-        kvault__free(vault->path);
     kvault__free(vault);
     return rc;
 }
 
-kvault_status kvault_dup(kvault *vault, kvault **ret_vault, kvault_error *reterr)
+kvault_status kvault__handle_new(kvault *vault, bool counts, kvault **ret_vault, kvault_error *reterr)
 {
     kvault *copy;
     kvault_status rc;
@@ -117,13 +103,56 @@ kvault_status kvault_dup(kvault *vault, kvault **ret_vault, kvault_error *reterr
     copy->parent = vault;
     copy->options = vault->options;
     copy->caching = -1;
-    rc = copy_path(copy, reterr);
-    if (rc < 0) {
+    copy->left = !counts;
+    rc = kvault__engine_add(vault->engine, counts, reterr);
+    if (rc < 0)
         kvault__free(copy);
-        goto out;
-    }
-    kvault__engine_add_handle(vault->engine);
-    *ret_vault = copy;
+    else
+        *ret_vault = copy;
+out:
+    return rc;
+}
+
+kvault_status kvault_dup(kvault *vault, kvault **ret_vault, kvault_error *reterr)
+{
+    return kvault__handle_new(vault, false, ret_vault, reterr);
+}
+
+/* True if it was in the other state before. Under the lock that a pending write takes: one that came before
+ * is there to be flushed, one that comes later finds the handle closed. */
+static bool set_state(kvault *vault, enum handle_state state)
+{
+    bool changed;
+
+    kvault__mutex_acquire(&vault->engine->pending_lock);
+    /* Release: pairs with the load in kvault_is_closed(). */
+    changed = atomic_exchange_explicit(&vault->state, (int)state, memory_order_release) != (int)state;
+    kvault__mutex_release(&vault->engine->pending_lock);
+    return changed;
+}
+
+/* The last handle waits, as long as any call does, for a transaction that another thread has open. */
+static kvault_status wait_for_writer(kvault *vault, kvault_error *reterr)
+{
+    struct engine *engine = vault->engine;
+    struct storage_wait wait = kvault__wait(vault);
+    kvault_status rc = KVAULT_OK;
+
+    if (vault->left || kvault__engine_handles(engine) > 1)
+        return KVAULT_OK;
+    TRY(kvault__lock_writes(engine, "close", &wait, reterr));
+    kvault__unlock_writes(engine);
+out:
+    return rc;
+}
+
+static kvault_status flush_to_close(kvault *vault, kvault_error *reterr)
+{
+    kvault_status rc;
+
+    TRY(kvault__take_background_error(vault->engine, reterr));
+    TRY(wait_for_writer(vault, reterr));
+    rc = kvault__flush_engine(vault, NULL, reterr);
 out:
     return rc;
 }
@@ -131,22 +160,27 @@ out:
 kvault_status kvault_close(kvault *vault, kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
+    bool forked = atomic_load_explicit(&engine->state, memory_order_relaxed) == ENGINE_FORKED;
     kvault_status rc = KVAULT_OK;
 
     if (kvault_is_closed(vault))
         return KVAULT_OK;
-    if (atomic_load_explicit(&engine->state, memory_order_relaxed) != ENGINE_FORKED && !vault->snapshot) {
-        if (kvault__in_transaction(vault))
-            return kvault__fail(reterr, KVAULT_E_INVALID, "cannot close inside a transaction: commit or roll back first");
-        if (atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) == this_thread())
-            return kvault__fail(reterr, KVAULT_E_INVALID, "cannot close inside lock_cache(): leave it first");
-        TRY(kvault__take_background_error(engine, reterr));
-        TRY(kvault__flush_engine(vault, NULL, reterr));
+    if (!forked && !vault->snapshot && kvault__in_transaction(vault))
+        return kvault__fail(reterr, KVAULT_E_INVALID, "cannot close inside a transaction: commit or roll back first");
+    if (!forked && !vault->snapshot &&
+        atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) == this_thread())
+        return kvault__fail(reterr, KVAULT_E_INVALID, "cannot close inside lock_cache(): leave it first");
+    if (!set_state(vault, HANDLE_CLOSED))
+        return KVAULT_OK; /* another thread is at it */
+    if (!forked && !vault->snapshot)
+        rc = flush_to_close(vault, reterr);
+    if (rc < 0) {
+        (void)set_state(vault, HANDLE_OPEN);
+        goto out;
     }
-    /* Only the call that changes the state leaves the engine. */
-    if (atomic_exchange_explicit(&vault->state, HANDLE_CLOSED, memory_order_acq_rel) == HANDLE_OPEN) {
-        if (vault->owns_snapshot && atomic_load_explicit(&engine->state, memory_order_relaxed) != ENGINE_FORKED)
-            kvault__snapshot_close(vault);
+    if (vault->owns_snapshot && !forked)
+        kvault__snapshot_close(vault);
+    if (!vault->left) {
         vault->left = true;
         kvault__engine_leave(engine, true);
     }
@@ -167,18 +201,22 @@ void kvault_free(kvault *vault)
         kvault__mutex_destroy(&vault->snapshot->lock);
         kvault__free(vault->snapshot);
     }
-    kvault__free(vault->path);
+    kvault__engine_release(vault->engine);
     kvault__free(vault);
 }
 
 bool kvault_is_closed(const kvault *vault)
 {
-    return atomic_load_explicit(&vault->state, memory_order_acquire) == HANDLE_CLOSED; /* pairs with the exchange in close */
+    for (; vault; vault = vault->parent) {
+        if (atomic_load_explicit(&vault->state, memory_order_acquire) == HANDLE_CLOSED) /* pairs with set_state() */
+            return true;
+    }
+    return false;
 }
 
 const char *kvault_path(const kvault *vault)
 {
-    return vault->path;
+    return vault->engine->path;
 }
 
 bool kvault_is_read_only(const kvault *vault)
@@ -199,13 +237,14 @@ bool kvault_has_pending(const kvault *vault)
 
 kvault_status kvault__check_open(kvault *vault, kvault_error *reterr)
 {
-    if (kvault_is_closed(vault) || (vault->parent && kvault_is_closed(vault->parent)))
-        return kvault__fail(reterr, KVAULT_E_CLOSED, "the vault \"%s\" is closed", vault->path);
+    if (kvault_is_closed(vault))
+        return kvault__fail(reterr, KVAULT_E_CLOSED, "the vault \"%s\" is closed", kvault_path(vault));
     if (atomic_load_explicit(&vault->engine->state, memory_order_relaxed) == ENGINE_FORKED)
-        return kvault__fail(reterr, KVAULT_E_FORKED,
-                            "the vault \"%s\" had a transaction or a snapshot open when this process was forked; open it "
-                            "anew in a process of its own",
-                            vault->path);
+        return kvault__fail(
+            reterr, KVAULT_E_FORKED,
+            "the vault \"%s\" had a transaction or a snapshot open when this process was forked; open it "
+            "anew in a process of its own",
+            kvault_path(vault));
     return KVAULT_OK;
 }
 
@@ -214,7 +253,7 @@ kvault_status kvault__check_writable(kvault *vault, kvault_error *reterr)
     kvault_status rc = kvault__check_open(vault, reterr);
 
     if (rc >= 0 && kvault_is_read_only(vault))
-        rc = kvault__fail(reterr, KVAULT_E_READONLY, "cannot write to \"%s\": %s", vault->path,
+        rc = kvault__fail(reterr, KVAULT_E_READONLY, "cannot write to \"%s\": %s", kvault_path(vault),
                           vault->snapshot ? "this is a snapshot" : "it was opened read-only");
     return rc;
 }

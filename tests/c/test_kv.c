@@ -143,7 +143,8 @@ static void limits_are_refused_with_the_value_and_the_limit(void)
     CHECK_OK(kvault_kv_put(f.kv, (kvault_slice){ key, 65535 }, s("x"), &err), &err);
     CHECK_STATUS(kvault_kv_put(f.kv, (kvault_slice){ key, 65536 }, s("x"), &err), KVAULT_E_TOOBIG, &err);
     CHECK_MESSAGE(&err, "key is 65536 bytes, limit 65535");
-    CHECK_STATUS(kvault_kv_put(f.kv, s("k"), (kvault_slice){ key, ((size_t)1 << 40) + 1 }, &err), KVAULT_E_TOOBIG, &err);
+    CHECK_STATUS(kvault_kv_put(f.kv, s("k"), (kvault_slice){ key, ((size_t)1 << 40) + 1 }, &err), KVAULT_E_TOOBIG,
+                 &err);
     CHECK_MESSAGE(&err, "limit 1099511627776");
     CHECK(count(f.kv) == 1);
     free(key);
@@ -196,7 +197,9 @@ static void a_batch_is_all_or_nothing_and_in_order(void)
 {
     struct fixture f = start();
     uint8_t *large = make_bytes(600000, 3);
-    kvault_kv_pair pairs[] = { { s("a"), s("1") }, { s("b"), { large, 600000 } }, { s("a"), s("2") }, { s("b"), s("3") } };
+    kvault_kv_pair pairs[] = {
+        { s("a"), s("1") }, { s("b"), { large, 600000 } }, { s("a"), s("2") }, { s("b"), s("3") }
+    };
     kvault_slice keys[] = { s("a"), s("nothing"), s("b") };
     kvault_buf values = KVAULT_BUF_INIT;
     size_t sizes[3], deleted = 0;
@@ -263,6 +266,48 @@ static void the_cache_flushes_at_its_threshold_and_never_exceeds_its_capacity(vo
     CHECK(stats.pending_entries == 0 && holds(f.kv, "big", bytes, 300000));
     free(bytes);
     shut(&f);
+}
+
+static void a_batch_that_cannot_be_pending_is_committed(void)
+{
+    kvault_kv_pair pairs[2] = { { s("a"), s("1") }, { s("b"), s("2") } };
+    kvault_slice keys[4] = { s("b"), s("none"), s("a"), s("b") };
+    struct fixture f = start();
+    size_t deleted = 0;
+
+    cache_on(f.vault, 8, 8);
+    CHECK_OK(kvault_kv_put_many(f.kv, pairs, 2, &err), &err);
+    CHECK(!kvault_has_pending(f.vault));
+    CHECK_OK(kvault_kv_delete_many(f.kv, keys, 4, &deleted, &err), &err);
+    CHECK(deleted == 2);
+    CHECK(kvault_kv_exists(f.kv, s("a"), &err) == KVAULT_NOT_FOUND);
+    cache_on(f.vault, 1 << 20, 1 << 20);
+    CHECK_OK(kvault_kv_put_many(f.kv, pairs, 2, &err), &err);
+    CHECK_OK(kvault_kv_delete_many(f.kv, keys, 4, &deleted, &err), &err);
+    CHECK(deleted == 2);
+    CHECK(kvault_has_pending(f.vault));
+    CHECK(kvault_kv_exists(f.kv, s("b"), &err) == KVAULT_NOT_FOUND);
+    shut(&f);
+}
+
+static void what_was_made_from_a_handle_ends_with_it(void)
+{
+    struct fixture f = start();
+    kvault *child = NULL;
+    kvault_kv *kv = NULL;
+    uint64_t count;
+
+    CHECK_OK(kvault_dup(f.vault, &child, &err), &err);
+    CHECK_OK(kvault_kv_open(child, "other", &kv, &err), &err);
+    CHECK_OK(kvault_close(f.vault, &err), &err);
+    CHECK(kvault_is_closed(child));
+    CHECK(kvault_kv_count(kv, &count, &err) == KVAULT_E_CLOSED);
+    CHECK(strcmp(kvault_kv_table(kv), "other") == 0);
+    CHECK(strcmp(kvault_path(child), f.path) == 0);
+    kvault_kv_free(kv);
+    kvault_free(child);
+    kvault_kv_free(f.kv);
+    kvault_free(f.vault);
 }
 
 static void a_commit_carries_what_is_pending(void)
@@ -478,13 +523,15 @@ static void a_scan_survives_writes(void)
 
 /* ---- streams ---- */
 
-static void write_stream(struct fixture *f, const char *key, const uint8_t *bytes, size_t size, size_t step, bool publish)
+static void write_stream(struct fixture *f, const char *key, const uint8_t *bytes, size_t size, size_t step,
+                         bool publish)
 {
     kvault_blob *blob;
 
     CHECK_OK(kvault_blob_open_write(f->kv, s(key), &blob, &err), &err);
     for (size_t at = 0; at < size; at += step)
-        CHECK_OK(kvault_blob_write(blob, (kvault_slice){ bytes + at, size - at < step ? size - at : step }, &err), &err);
+        CHECK_OK(kvault_blob_write(blob, (kvault_slice){ bytes + at, size - at < step ? size - at : step }, &err),
+                 &err);
     CHECK(kvault_blob_size(blob) == size);
     if (publish)
         CHECK_OK(kvault_blob_publish(blob, &err), &err);
@@ -960,8 +1007,10 @@ static void a_plain_table_of_another_program_is_used_as_it_is(void)
 
     (void)snprintf(f.path, sizeof f.path, "%s/plain.db", folder);
     CHECK(sqlite3_open(f.path, &db) == SQLITE_OK);
-    CHECK(sqlite3_exec(db, "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL);"
-                           "INSERT INTO kv VALUES (x'61', x'6f6c64')", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_exec(db,
+                       "CREATE TABLE kv(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL);"
+                       "INSERT INTO kv VALUES (x'61', x'6f6c64')",
+                       NULL, NULL, NULL) == SQLITE_OK);
     CHECK(sqlite3_close(db) == SQLITE_OK);
     reopen(&f);
     CHECK(strcmp(kvault_kv_table(f.kv), "kv") == 0 && holds(f.kv, "a", "old", 3));
@@ -1071,6 +1120,8 @@ int main(void)
     RUN(a_batch_is_all_or_nothing_and_in_order);
     RUN(pending_writes_are_seen_by_every_read);
     RUN(the_cache_flushes_at_its_threshold_and_never_exceeds_its_capacity);
+    RUN(a_batch_that_cannot_be_pending_is_committed);
+    RUN(what_was_made_from_a_handle_ends_with_it);
     RUN(a_commit_carries_what_is_pending);
     RUN(a_locked_cache_flushes_nothing_until_it_is_left);
     RUN(a_rollback_undoes_and_a_nested_one_only_its_part);

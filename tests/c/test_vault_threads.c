@@ -186,6 +186,93 @@ static void a_handle_freed_with_writes_pending_loses_nothing(void)
     kvault_free(vault);
 }
 
+/* ---- a vault is closed while other threads are in it ---- */
+
+enum { CLOSE_ROUNDS = 30, CLOSE_THREADS = 4 };
+
+struct closing_job {
+    kvault_kv *kv;
+    int number;
+    uint32_t acknowledged; /* puts that returned KVAULT_OK */
+};
+
+/* Puts and gets until the vault is closed; nothing but that may end it. */
+static void *work_until_closed(void *argument)
+{
+    struct closing_job *job = argument;
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault_status rc = KVAULT_OK;
+    char key[32], value[64];
+    uint64_t size;
+
+    for (uint32_t round = 0; rc >= 0; round++) {
+        size_t key_size = name_key(key, sizeof key, job->number, (int)round);
+
+        rc = kvault_kv_put(job->kv, (kvault_slice){ key, key_size }, (kvault_slice){ "value", 5 }, &err);
+        job->acknowledged += rc == KVAULT_OK;
+        if (rc >= 0)
+            rc = kvault_kv_get(job->kv, (kvault_slice){ key, key_size }, value, sizeof value, &size, &err);
+    }
+    if (rc != KVAULT_E_CLOSED)
+        atomic_fetch_add(&failures, 1);
+    return NULL;
+}
+
+static void check_acknowledged(const struct closing_job *jobs)
+{
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault *vault = NULL;
+    kvault_kv *kv = NULL;
+    char key[32];
+
+    CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
+    CHECK_OK(kvault_kv_open(vault, "closing", &kv, &err), &err);
+    for (int i = 0; i < CLOSE_THREADS; i++) {
+        for (uint32_t round = 0; round < jobs[i].acknowledged; round++) {
+            size_t size = name_key(key, sizeof key, jobs[i].number, (int)round);
+
+            if (kvault_kv_exists(kv, (kvault_slice){ key, size }, &err) != KVAULT_OK)
+                CHECK_NEVER("a write acknowledged before the close is missing");
+        }
+    }
+    CHECK_OK(kvault_kv_clear(kv, &err), &err);
+    kvault_kv_free(kv);
+    CHECK_OK(kvault_close(vault, &err), &err);
+    kvault_free(vault);
+}
+
+static void the_last_handle_closes_under_working_threads(void)
+{
+    kvault_cache_setting setting = { true, true, 1 << 20, 4096, 0 };
+    struct closing_job jobs[CLOSE_THREADS];
+    pthread_t threads[CLOSE_THREADS];
+    kvault_error err = KVAULT_ERROR_INIT;
+
+    for (int round = 0; round < CLOSE_ROUNDS; round++) {
+        kvault *vault = NULL;
+        kvault_kv *kv = NULL;
+
+        CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
+        CHECK_OK(kvault_kv_open(vault, "closing", &kv, &err), &err);
+        if (round % 2)
+            CHECK_OK(kvault_cache_set(vault, &setting, NULL, &err), &err);
+        for (int i = 0; i < CLOSE_THREADS; i++) {
+            jobs[i] = (struct closing_job){ kv, i, 0 };
+            CHECK(pthread_create(&threads[i], NULL, work_until_closed, &jobs[i]) == 0);
+        }
+        (void)usleep((useconds_t)(500 * round));
+        CHECK_OK(kvault_close(vault, &err), &err);
+        for (int i = 0; i < CLOSE_THREADS; i++)
+            CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(strcmp(kvault_kv_table(kv), "closing") == 0); /* what it was, and where, can still be asked */
+        CHECK(strcmp(kvault_path(vault), path) == 0);
+        kvault_kv_free(kv);
+        kvault_free(vault);
+        check_acknowledged(jobs);
+    }
+    CHECK(atomic_load(&failures) == 0);
+}
+
 int main(void)
 {
     char command[64];
@@ -196,6 +283,7 @@ int main(void)
     RUN(threads_share_one_file);
     RUN(the_flusher_flushes_in_the_background);
     RUN(a_handle_freed_with_writes_pending_loses_nothing);
+    RUN(the_last_handle_closes_under_working_threads);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) || kvtest_end();
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 from conftest import RAM
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from kohakuvault import KVault
 
@@ -42,15 +42,17 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "kv"):
             return
-        while self.undo:
-            self.roll_back()
-        for seen, _ in self.snapshots:
-            seen.close()
-        assert self.kv.verify() == []
-        self.kv.close()
-        with KVault(self.folder / "m.db") as again:
-            assert dict(again) == self.model
-        shutil.rmtree(self.folder)
+        try:
+            while self.undo:
+                self.roll_back()
+            for seen, _ in self.snapshots:
+                seen.close()
+            assert self.kv.verify() == []
+            self.kv.close()
+            with KVault(self.folder / "m.db") as again:
+                assert dict(again) == self.model
+        finally:
+            shutil.rmtree(self.folder)
 
     # ---- the mapping ----
 
@@ -190,7 +192,12 @@ class Machine(RuleBasedStateMachine):
             assert self.kv == self.model
 
 
+# Without `explain`, which after a failure goes on for longer than everything else together.
 Machine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
 )
 test_it_behaves_like_a_dict = pytest.mark.slow(Machine.TestCase)
