@@ -1,14 +1,16 @@
 # Everything runs from a clean clone, and again from a used one.
-.PHONY: demo test bench campaign format clean setup build/debug
+.PHONY: demo demo-large test bench campaign format clean setup build/debug
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 HOURS ?= 1
 
-# Until the Python package is there the demo is the C example, on a file of its own.
-demo: build/debug
-	meson compile -C build/debug -j2
-	mkdir -p demo-data && build/debug/examples/hello demo-data/hello.kv
+demo: setup
+	python examples/demo.py
+
+# The same with a value of 3 GiB.
+demo-large: setup
+	python examples/demo.py --large 3221225472
 
 build/debug: setup
 	[ -f build/debug/build.ninja ] || meson setup build/debug --buildtype=debug -Dtests=true
