@@ -49,6 +49,7 @@ static PyObject *store_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->state = state;
     self->handle = Py_NewRef(handle);
     self->kv = kv;
+    kvpy_cache_init(&self->cache, ((kvpy_handle *)handle)->vault, kv);
     return (PyObject *)self;
 }
 
@@ -67,6 +68,7 @@ static void store_dealloc(PyObject *op)
     PyTypeObject *type = Py_TYPE(op);
 
     PyObject_GC_UnTrack(op);
+    kvpy_cache_free(&self->cache);
     kvault_kv_free(self->kv);
     Py_DECREF(self->handle);
     type->tp_free(op);
@@ -75,8 +77,9 @@ static void store_dealloc(PyObject *op)
 
 /* ---- reading one key ---- */
 
-/* The outcome of a get as a new reference; NULL with an exception for a failure, without one for an absent key. */
-static PyObject *store_load(kvpy_store *self, kvault_slice key)
+/* The value in the file or pending, as a new reference; NULL with an exception for a failure, without one for an
+ * absent key. */
+static PyObject *store_fetch(kvpy_store *self, kvault_slice key)
 {
     /* Relaxed: a guess, by whatever thread. */
     size_t room = atomic_load_explicit(&self->last_size, memory_order_relaxed);
@@ -118,6 +121,30 @@ static PyObject *store_load(kvpy_store *self, kvault_slice key)
     }
 }
 
+/* The same, by way of the cache. */
+static PyObject *store_load(kvpy_store *self, kvault_slice key)
+{
+    uint64_t hash = kvault_kv_hash(self->kv, key);
+    PyObject *value = NULL;
+    kvault_stamp stamp;
+    bool keep;
+
+    switch (kvpy_cache_get(&self->cache, hash, key, &value)) {
+    case KVPY_VALUE:
+        return value;
+    case KVPY_ABSENT:
+        return NULL;
+    case KVPY_PRESENT:
+    case KVPY_NOT_CACHED:
+        break;
+    }
+    keep = kvpy_cache_wants(&self->cache, hash, &stamp);
+    value = store_fetch(self, key);
+    if (keep && (value || !PyErr_Occurred()))
+        kvpy_cache_put(&self->cache, hash, key, value ? KVPY_VALUE : KVPY_ABSENT, value, &stamp);
+    return value;
+}
+
 static PyObject *store_subscript(PyObject *op, PyObject *key_object)
 {
     kvpy_store *self = store_cast(op);
@@ -157,18 +184,40 @@ static PyObject *store_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs
 }
 
 /* 1: it is there; 0: it is not; -1: an exception. */
+static int store_holds(kvpy_store *self, kvault_slice key)
+{
+    uint64_t hash = kvault_kv_hash(self->kv, key);
+    kvault_error err = KVAULT_ERROR_INIT;
+    PyObject *value = NULL;
+    enum kvpy_found found = kvpy_cache_get(&self->cache, hash, key, &value);
+    kvault_stamp stamp;
+    kvault_status rc;
+    bool keep;
+
+    Py_XDECREF(value);
+    if (found != KVPY_NOT_CACHED)
+        return found != KVPY_ABSENT;
+    keep = kvpy_cache_wants(&self->cache, hash, &stamp);
+    KVPY_LET_GO(rc = kvault_kv_exists(self->kv, key, &err));
+    if (!kvpy_succeeded(self->state, rc, &err))
+        return -1;
+    if (keep)
+        kvpy_cache_put(&self->cache, hash, key, rc == KVAULT_OK ? KVPY_PRESENT : KVPY_ABSENT, NULL, &stamp);
+    return rc == KVAULT_OK;
+}
+
+/* The same. */
 static int store_contains(PyObject *op, PyObject *key_object)
 {
     kvpy_store *self = store_cast(op);
-    kvault_error err = KVAULT_ERROR_INIT;
     kvpy_bytes key = KVPY_BYTES_INIT;
-    kvault_status rc;
+    int there;
 
     if (!kvpy_key(self->state, key_object, &key))
         return -1;
-    KVPY_LET_GO(rc = kvault_kv_exists(self->kv, key.slice, &err));
+    there = store_holds(self, key.slice);
     kvpy_bytes_release(&key);
-    return kvpy_succeeded(self->state, rc, &err) ? rc == KVAULT_OK : -1;
+    return there;
 }
 
 PyDoc_STRVAR(exists_doc, "exists($self, key, /)\n--\n\nWhether key is there; the value is not read.");

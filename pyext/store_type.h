@@ -3,12 +3,14 @@
 #define KVPY_STORE_TYPE_H
 
 #include "errors.h"
+#include "value_cache.h"
 
 typedef struct kvpy_store {
     PyObject_HEAD kvpy_state *state;
     PyObject *handle; /* outlives kv */
     kvault_kv *kv;
     _Atomic size_t last_size; /* of the value read last: a guess at the next one's */
+    kvpy_cache cache;
 } kvpy_store;
 
 /* An iterator over keys ('k'), values ('v') or items ('i'); takes ownership of the scan, also on failure. */

@@ -84,6 +84,15 @@ KVAULT_API kvault_status kvault_kv_get_many(kvault_kv *kv, const kvault_slice *k
 KVAULT_API kvault_status kvault_kv_delete_many(kvault_kv *kv, const kvault_slice *keys, size_t count,
                                                size_t *ret_deleted, kvault_error *reterr) KVAULT_MUST_USE;
 
+/* ---- stamps: for caches above the library ----
+ * A value may be given out again while its stamp is current: as long as nobody, in this process or
+ * another, has written the key since. Neither call waits or does I/O; about 30 ns. Any thread. */
+KVAULT_API uint64_t kvault_kv_hash(const kvault_kv *kv, kvault_slice key);
+/* Take a stamp, then read the key of that hash. False: what is read now must not be kept. */
+KVAULT_API bool kvault_kv_stamp(kvault_kv *kv, uint64_t hash, kvault_stamp *ret_stamp);
+/* False also when it cannot be told at once, and always inside a transaction or on a snapshot. */
+KVAULT_API bool kvault_kv_is_current(kvault_kv *kv, const kvault_stamp *stamp);
+
 /* ---- ordered scans ----
  * A scan reads a page of keys at a time and holds nothing open in between, so it
  * survives every write made meanwhile: a key that is there throughout comes exactly once. */

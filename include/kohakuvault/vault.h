@@ -103,6 +103,19 @@ KVAULT_API int kvault_depth(const kvault *vault);
  * what is pending first. It keeps the WAL from shrinking while it is open. */
 KVAULT_API kvault_status kvault_snapshot(kvault *vault, kvault **ret_snapshot, kvault_error *reterr) KVAULT_MUST_USE;
 
+/* ---- caches above the library ----
+ * Whoever keeps values that were read takes a stamp before the read (kvault_kv_stamp(), kv.h), and
+ * asks before it gives the value out again. */
+typedef struct kvault_stamp {
+    uint64_t epoch;
+    uint32_t slot, changes;
+} kvault_stamp;
+
+/* Count bytes that such a cache holds: all of them together have half of the engine's cache_bytes.
+ * False: there is no room. Any thread, also after a close. */
+KVAULT_API bool kvault_cache_take(kvault *vault, size_t bytes);
+KVAULT_API void kvault_cache_give(kvault *vault, size_t bytes);
+
 /* ---- the write cache ---- */
 typedef struct kvault_cache_setting {
     bool enabled;

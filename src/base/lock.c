@@ -34,6 +34,17 @@ KVAULT_NO_LOCK_CHECK void kvault__mutex_acquire(kvault__mutex *lock)
 #endif
 }
 
+KVAULT_NO_LOCK_CHECK bool kvault__mutex_try_acquire(kvault__mutex *lock)
+{
+    if (pthread_mutex_trylock(&lock->mutex) != 0)
+        return false;
+#ifndef NDEBUG
+    lock->holder = pthread_self();
+    lock->held = true;
+#endif
+    return true;
+}
+
 KVAULT_NO_LOCK_CHECK void kvault__mutex_release(kvault__mutex *lock)
 {
     KVAULT_ASSERT_HELD(lock);

@@ -14,12 +14,14 @@
 #define KVAULT_REQUIRES(lock) __attribute__((requires_capability(lock)))
 #define KVAULT_ACQUIRES(lock) __attribute__((acquire_capability(lock)))
 #define KVAULT_RELEASES(lock) __attribute__((release_capability(lock)))
+#define KVAULT_TRY_ACQUIRES(lock) __attribute__((try_acquire_capability(true, lock)))
 #define KVAULT_NO_LOCK_CHECK __attribute__((no_thread_safety_analysis))
 #else
 #define KVAULT_CAPABILITY
 #define KVAULT_REQUIRES(lock)
 #define KVAULT_ACQUIRES(lock)
 #define KVAULT_RELEASES(lock)
+#define KVAULT_TRY_ACQUIRES(lock)
 #define KVAULT_NO_LOCK_CHECK
 #endif
 
@@ -38,6 +40,8 @@ typedef struct kvault__cond {
 void kvault__mutex_init(kvault__mutex *lock);
 void kvault__mutex_destroy(kvault__mutex *lock);
 void kvault__mutex_acquire(kvault__mutex *lock) KVAULT_ACQUIRES(*lock);
+/* False: somebody has it. */
+bool kvault__mutex_try_acquire(kvault__mutex *lock) KVAULT_TRY_ACQUIRES(*lock);
 void kvault__mutex_release(kvault__mutex *lock) KVAULT_RELEASES(*lock);
 
 void kvault__cond_init(kvault__cond *cond);

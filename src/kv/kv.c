@@ -48,6 +48,21 @@ const char *kvault_kv_table(const kvault_kv *kv)
     return kv->space->name;
 }
 
+uint64_t kvault_kv_hash(const kvault_kv *kv, kvault_slice key)
+{
+    return kvault__key_hash(kv->space, key);
+}
+
+bool kvault_kv_stamp(kvault_kv *kv, uint64_t hash, kvault_stamp *ret_stamp)
+{
+    return kvault__stamp(kv->vault, hash, ret_stamp);
+}
+
+bool kvault_kv_is_current(kvault_kv *kv, const kvault_stamp *stamp)
+{
+    return kvault__stamp_holds(kv->vault, stamp);
+}
+
 /* ---- checks and sums ---- */
 
 kvault_status kvault__kv_check_key(kvault_slice key, kvault_error *reterr)

@@ -104,6 +104,8 @@ static kvault_status insert_locked(struct engine *engine, const struct storage_s
     uint64_t before = account->active_bytes;
     kvault_status rc;
 
+    for (size_t i = 0; i < count && space->kind == STORAGE_TABLE; i++)
+        kvault__touch_pending_locked(engine, space, writes[i].key);
     if (count == 1) {
         rc = fill_set(&engine->active, space, structure, account, writes, 1, reterr);
     } else {

@@ -217,7 +217,8 @@ kvault_status kvault_get_stats(kvault *vault, kvault_stats *ret_stats, kvault_er
     stats.free_pages = sizes.free_pages;
     stats.file_bytes = sizes.file_bytes;
     stats.wal_bytes = sizes.wal_bytes;
-    stats.cache_bytes_used = sizes.cache_bytes_used;
+    stats.cache_bytes_used =
+        sizes.cache_bytes_used + atomic_load_explicit(&engine->cached_bytes, memory_order_relaxed); /* a statistic */
     stats.cache_bytes_max = engine->options.cache_bytes;
     /* Relaxed: statistics, each right by itself. */
     stats.commits = atomic_load_explicit(&engine->commits, memory_order_relaxed);

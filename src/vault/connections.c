@@ -1,7 +1,8 @@
 /* connections.c - an engine's connections: one writer, one that copies the log, a few readers.
  *
  * All are opened at the first use, also the first after a fork. The page caches share
- * cache_bytes: half is the writer's, an eighth each reader's; the copier has little.
+ * cache_bytes: a quarter is the writer's, a sixteenth each reader's; the copier has little. The other
+ * half is for the values that caches above the library keep (stamp.c).
  * A reader goes back to the top of the stack, so that a lone thread keeps one warm. */
 #include "vault/engine_state.h"
 
@@ -84,7 +85,7 @@ kvault_status kvault__need_writer(struct engine *engine, const struct storage_wa
         return fail_ended(engine, reterr);
     if (engine->writer)
         return engine->inode || engine->memory ? check_identity(engine, reterr) : KVAULT_OK;
-    rc = open_conn(engine, engine->options.cache_bytes / 2, wait, &engine->writer, reterr);
+    rc = open_conn(engine, engine->options.cache_bytes / 4, wait, &engine->writer, reterr);
     return rc;
 }
 
@@ -126,7 +127,7 @@ kvault_status kvault__take_reader(struct engine *engine, const struct storage_wa
     }
     engine->reader_count++;
     kvault__mutex_release(&engine->pool_lock);
-    rc = open_conn(engine, engine->options.cache_bytes / 8, wait, ret_conn, reterr);
+    rc = open_conn(engine, engine->options.cache_bytes / 16, wait, ret_conn, reterr);
     if (rc < 0) {
         kvault__mutex_acquire(&engine->pool_lock);
         engine->reader_count--;
@@ -160,7 +161,7 @@ void kvault__end_readers(struct engine *engine)
 kvault_status kvault__open_extra(struct engine *engine, const char *path, const struct storage_wait *wait,
                                  storage_conn **ret_conn, kvault_error *reterr)
 {
-    struct storage_config config = config_of(engine, engine->options.cache_bytes / 8);
+    struct storage_config config = config_of(engine, engine->options.cache_bytes / 16);
     kvault_status rc;
 
     TRY(check_identity(engine, reterr));

@@ -40,8 +40,29 @@ static void forget_counts_locked(struct engine *engine)
 {
     for (uint32_t i = 0; i < engine->count_capacity; i++)
         engine->counts[i].known = false;
+    engine->epoch++;
     kvault__pending_unresolve(&engine->active);
     kvault__pending_unresolve(&engine->frozen);
+}
+
+bool kvault__version_is_known_locked(struct engine *engine)
+{
+    struct storage_version now = kvault__version_locked(engine);
+
+    return same_version(&engine->counted_at, &now);
+}
+
+bool kvault__version_is_settled_locked(struct engine *engine)
+{
+    struct storage_version now = kvault__version_locked(engine);
+
+    if (same_version(&engine->counted_at, &now))
+        return true;
+    if (!now.known || engine->committing)
+        return false;
+    forget_counts_locked(engine);
+    engine->counted_at = now;
+    return true;
 }
 
 /* After a commit of ours (`changed`: it reached the file), with the write lock still held. */

@@ -83,6 +83,7 @@ struct writing {
     struct storage_wait wait;
     bool nested;      /* inside the calling thread's transaction: a savepoint of it */
     bool carries;     /* what was pending is in this transaction */
+    bool carrying;    /* that is being written now */
     bool overlaps;    /* it writes a key that is pending: see engine.c */
 };
 
@@ -139,6 +140,11 @@ kvault_status kvault__pending_scan(kvault *vault, const struct storage_range *ra
  * other process writes. */
 kvault_status kvault__count(kvault *vault, const struct storage_space *space, uint64_t *ret_count,
                             kvault_error *reterr) KVAULT_MUST_USE;
+
+/* ---- stamps: see kv.h ---- */
+uint64_t kvault__key_hash(const struct storage_space *space, kvault_slice key);
+bool kvault__stamp(kvault *vault, uint64_t hash, kvault_stamp *ret_stamp);
+bool kvault__stamp_holds(kvault *vault, const kvault_stamp *stamp);
 
 /* ---- ids that are never used again ---- */
 

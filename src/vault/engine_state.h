@@ -20,6 +20,8 @@
 #include "vault/structure.h"
 
 #define READERS_MAX 4
+#define CHANGE_SLOTS 16384u
+#define TOUCHED_MAX 1024u
 
 typedef uintptr_t thread_mark; /* a live thread; 0 is none */
 
@@ -58,6 +60,18 @@ struct transaction {
     int level_capacity;
 };
 
+/* How often what is in a slot of keys was changed: see stamp.c. */
+struct change {
+    uint32_t begun, ended;
+};
+
+/* The slots of the keys that the open transaction has written. */
+struct touched {
+    uint32_t slots[TOUCHED_MAX];
+    uint32_t count;
+    bool all; /* too many to tell, or a whole table */
+};
+
 struct counted {
     bool known;
     uint64_t keys;
@@ -81,6 +95,7 @@ struct engine {
     struct write_lock write;
     storage_conn *writer, *copier; /* used by who holds the write lock */
     struct transaction txn;
+    struct touched touched; /* the writer's: by who holds the write lock */
     _Atomic thread_mark cache_locker;
     _Atomic thread_mark last_writer;
     bool writable; /* some handle may write */
@@ -100,6 +115,9 @@ struct engine {
     struct storage_version counted_at; /* the version that `counts` holds at */
     struct counted *counts;            /* by space index */
     uint32_t count_capacity;
+    struct change *changes; /* CHANGE_SLOTS of them */
+    uint64_t epoch;         /* moves when what was read before may no longer be so, for whatever key */
+    bool all_changes;       /* a commit that touches all is under way */
     storage_conn *watched; /* asked for the version; NULL while the file is closed */
     struct storage_space **spaces;
     uint32_t space_count;
@@ -116,6 +134,7 @@ struct engine {
     bool flusher_runs, flusher_stop, abandoned_by_all;
     int64_t flush_interval_ns, last_write_ns;
 
+    _Atomic uint64_t cached_bytes; /* taken by caches above the library */
     _Atomic uint64_t commits, flushes, checkpoints;
     _Atomic bool wal_pinned, tell_pinned;
 };
@@ -170,12 +189,27 @@ kvault_status kvault__open_extra(struct engine *engine, const char *path, const 
 /* ---- count.c ---- */
 struct storage_version kvault__version_locked(struct engine *engine);
 void kvault__count_commit_locked(struct engine *engine, bool changed, const struct growth *growth);
+/* The file is at the version that counts and stamps hold at. The second, unless a commit of ours is under
+ * way, first makes it so: what another process committed ends all that was known. */
+bool kvault__version_is_known_locked(struct engine *engine);
+bool kvault__version_is_settled_locked(struct engine *engine);
 kvault_status kvault__growth_push(struct engine *engine, kvault_error *reterr) KVAULT_MUST_USE;
 void kvault__growth_pop(struct engine *engine, bool keep);
 void kvault__growth_note(struct growth *growth, const struct storage_op *op);
 void kvault__growth_free(struct growth *growth);
 kvault_status kvault__growth_reserve(struct engine *engine, struct growth *growth,
                                      kvault_error *reterr) KVAULT_MUST_USE;
+
+/* ---- stamp.c ---- */
+/* With the write lock held: the open transaction writes the key of `op`; all keys. */
+void kvault__touch(struct engine *engine, const struct storage_op *op);
+void kvault__touch_all(struct engine *engine);
+/* Around the commit of what was touched; or it was rolled back. */
+void kvault__touched_begin_locked(struct engine *engine);
+void kvault__touched_end_locked(struct engine *engine);
+void kvault__touched_forget(struct engine *engine);
+/* The key becomes pending. */
+void kvault__touch_pending_locked(struct engine *engine, const struct storage_space *space, kvault_slice key);
 
 /* ---- write.c: with the write lock held ---- */
 kvault_status kvault__write_begin_locked(kvault *vault, enum writing_kind kind, struct writing *ret_write,

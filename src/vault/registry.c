@@ -134,10 +134,12 @@ static kvault_status engine_new(const char *path, const kvault_options *options,
         return kvault__fail_nomem(reterr, sizeof *engine);
     engine->path = kvault__alloc(size);
     engine->counts = kvault__alloc_zero(STORAGE_KINDS, sizeof *engine->counts);
-    if (!engine->path || !engine->counts) {
+    engine->changes = kvault__alloc_zero(CHANGE_SLOTS, sizeof *engine->changes);
+    if (!engine->path || !engine->counts || !engine->changes) {
         rc = kvault__fail_nomem(reterr, size);
         kvault__free(engine->path);
         kvault__free(engine->counts);
+        kvault__free(engine->changes);
         kvault__free(engine);
         return rc;
     }
@@ -170,6 +172,7 @@ static void engine_free(struct engine *engine)
     kvault__free(engine->spaces);
     kvault__free(engine->txn.levels);
     kvault__free(engine->counts);
+    kvault__free(engine->changes);
     kvault__free(engine->held);
     kvault__free(engine->abandoned);
     kvault__free(engine->path);
@@ -460,6 +463,7 @@ static void child_engine(struct engine *engine)
     atomic_store_explicit(&engine->cache_locker, 0, memory_order_relaxed);
     atomic_store_explicit(&engine->last_writer, 0, memory_order_relaxed);
     engine->background_error.status = KVAULT_OK;
+    engine->epoch++; /* what was pending was seen, and is the parent's */
     engine->held_count = engine->abandoned_count = 0;
     engine->flusher_runs = engine->abandoned_by_all = false;
     engine_init_locks(engine);

@@ -74,7 +74,7 @@ static kvault_status write_frozen(struct writing *write, kvault_error *reterr)
     struct engine *engine = write->engine;
     kvault_status rc = KVAULT_OK;
 
-    write->carries = true;
+    write->carries = write->carrying = true;
     for (size_t t = 0; t < engine->frozen.table_count; t++) {
         struct pending_table *table = &engine->frozen.tables[t];
 
@@ -91,6 +91,7 @@ static kvault_status write_frozen(struct writing *write, kvault_error *reterr)
     }
     write->overlaps = false; /* its own keys are what it carries */
 out:
+    write->carrying = false;
     return rc;
 }
 
@@ -194,6 +195,8 @@ static void note_ops(struct writing *write, const struct storage_op *ops, size_t
 
     for (size_t i = 0; i < count; i++) {
         kvault__growth_note(growth, &ops[i]);
+        if (!write->carrying)
+            kvault__touch(engine, &ops[i]);
         if (write->carries && !write->overlaps)
             write->overlaps = overlaps_frozen(engine, &ops[i]);
     }
@@ -222,6 +225,7 @@ kvault_status kvault__write_clear(struct writing *write, const struct storage_sp
     TRY(engine->backend->clear(write->conn, space, &write->wait, reterr));
     if (space->index < growth->capacity)
         growth->cleared[space->index] = true;
+    kvault__touch_all(engine);
     write->overlaps = write->carries;
 out:
     return rc;
@@ -239,6 +243,7 @@ KVAULT_NO_LOCK_CHECK static kvault_status commit(struct engine *engine, const st
     kvault__mutex_acquire(&engine->pending_lock);
     engine->committing = true;
     engine->commit_seq++;
+    kvault__touched_begin_locked(engine);
     if (!overlaps)
         kvault__mutex_release(&engine->pending_lock);
     rc = engine->backend->commit(engine->writer, wait, &outcome, reterr);
@@ -248,6 +253,7 @@ KVAULT_NO_LOCK_CHECK static kvault_status commit(struct engine *engine, const st
     engine->commit_seq++;
     kvault__count_commit_locked(engine, outcome == STORAGE_UNKNOWN || engine->backend->commits(engine->writer) != commits,
                                 rc < 0 ? NULL : &engine->txn.levels[0]);
+    kvault__touched_end_locked(engine);
     if (rc >= 0 && carries)
         forget_frozen_locked(engine);
     kvault__mutex_release(&engine->pending_lock);
@@ -294,6 +300,7 @@ kvault_status kvault__write_end_locked(struct writing *write, kvault_status rc, 
             rc = ended;
     } else {
         engine->backend->rollback(engine->writer);
+        kvault__touched_forget(engine);
     }
     kvault__growth_pop(engine, false);
     kvault__checkpoint_if_due(engine, &write->wait);
@@ -315,9 +322,11 @@ static kvault_status run_alone(struct engine *engine, struct storage_op *op, con
     kvault_status rc;
 
     TRY(kvault__growth_push(engine, reterr));
+    kvault__touch(engine, op);
     kvault__mutex_acquire(&engine->pending_lock);
     engine->committing = true;
     engine->commit_seq++;
+    kvault__touched_begin_locked(engine);
     kvault__mutex_release(&engine->pending_lock);
     rc = engine->backend->run(engine->writer, op, 1, wait, reterr);
     if (rc >= 0)
@@ -326,6 +335,7 @@ static kvault_status run_alone(struct engine *engine, struct storage_op *op, con
     engine->committing = false;
     engine->commit_seq++;
     kvault__count_commit_locked(engine, engine->backend->commits(engine->writer) != commits, &engine->txn.levels[0]);
+    kvault__touched_end_locked(engine);
     kvault__mutex_release(&engine->pending_lock);
     kvault__growth_pop(engine, false);
     atomic_fetch_add_explicit(&engine->commits, 1, memory_order_relaxed);                 /* a statistic */

@@ -273,6 +273,124 @@ static void the_last_handle_closes_under_working_threads(void)
     CHECK(atomic_load(&failures) == 0);
 }
 
+/* ---- stamps: what a cache gives out was never replaced before it asked ---- */
+
+enum { STAMP_KEYS = 3, STAMP_ROUNDS = 3000, STAMP_READERS = 2 };
+
+static _Atomic uint64_t acknowledged[STAMP_KEYS]; /* the newest value that a write call has returned for */
+static atomic_bool stamps_done;
+static _Atomic uint64_t stamp_hits;
+
+struct kept {
+    kvault_stamp stamp;
+    uint64_t value;
+    bool there;
+};
+
+/* One read by way of a cache of one value a key. */
+static uint64_t read_by_cache(kvault_kv *kv, struct kept *kept, kvault_slice key, uint64_t hash)
+{
+    kvault_error err = KVAULT_ERROR_INIT;
+    bool keep;
+    uint64_t value = 0, size;
+
+    if (kept->there && kvault_kv_is_current(kv, &kept->stamp)) {
+        atomic_fetch_add(&stamp_hits, 1);
+        return kept->value;
+    }
+    keep = kvault_kv_stamp(kv, hash, &kept->stamp);
+    MUST(kvault_kv_get(kv, key, &value, sizeof value, &size, &err));
+    kept->value = value;
+    kept->there = keep;
+    return value;
+}
+
+static void *read_with_stamps(void *argument)
+{
+    kvault_kv *kv = argument;
+    struct kept kept[STAMP_KEYS] = { 0 };
+    uint64_t newest[STAMP_KEYS] = { 0 };
+
+    while (!atomic_load(&stamps_done)) {
+        for (uint32_t i = 0; i < STAMP_KEYS; i++) {
+            kvault_slice key = { &i, sizeof i };
+            uint64_t before = atomic_load(&acknowledged[i]);
+            uint64_t value = read_by_cache(kv, &kept[i], key, kvault_kv_hash(kv, key));
+
+            if (value < before || value < newest[i])
+                atomic_fetch_add(&failures, 1);
+            newest[i] = value;
+        }
+    }
+    return NULL;
+}
+
+/* Every way that a value gets into the table; one of them is undone. */
+static void write_one_way(kvault *vault, kvault_kv *kv, uint32_t key, uint64_t value, int way)
+{
+    kvault_cache_setting on = { true, false, 1 << 20, 0, 0 }, off = { 0 };
+    kvault_error err = KVAULT_ERROR_INIT;
+    uint64_t lie = UINT64_MAX;
+    kvault_kv_pair pair = { { &key, sizeof key }, { &value, sizeof value } };
+
+    switch (way) {
+    case 0:
+        MUST(kvault_kv_put(kv, pair.key, pair.value, &err));
+        break;
+    case 1:
+        MUST(kvault_cache_set(vault, &on, NULL, &err));
+        MUST(kvault_kv_put(kv, pair.key, pair.value, &err));
+        break;
+    case 2:
+        MUST(kvault_cache_set(vault, &off, NULL, &err));
+        MUST(kvault_flush(vault, NULL, &err));
+        MUST(kvault_kv_put_many(kv, &pair, 1, &err));
+        break;
+    case 3:
+        MUST(kvault_begin(vault, &err));
+        MUST(kvault_kv_put(kv, pair.key, (kvault_slice){ &lie, sizeof lie }, &err));
+        MUST(kvault_kv_put(kv, pair.key, pair.value, &err));
+        MUST(kvault_commit(vault, &err));
+        break;
+    default:
+        MUST(kvault_begin(vault, &err));
+        MUST(kvault_kv_put(kv, pair.key, (kvault_slice){ &lie, sizeof lie }, &err));
+        MUST(kvault_rollback(vault, &err));
+        MUST(kvault_kv_put(kv, pair.key, pair.value, &err));
+    }
+}
+
+static void stamps_are_never_stale(void)
+{
+    pthread_t threads[STAMP_READERS];
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault *vault = NULL;
+    kvault_kv *kv = NULL;
+
+    CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
+    CHECK_OK(kvault_kv_open(vault, "stamps", &kv, &err), &err);
+    for (uint32_t i = 0; i < STAMP_KEYS; i++)
+        write_one_way(vault, kv, i, 1, 0);
+    for (int i = 0; i < STAMP_READERS; i++)
+        CHECK(pthread_create(&threads[i], NULL, read_with_stamps, kv) == 0);
+    for (uint64_t round = 2; round < STAMP_ROUNDS; round++) {
+        for (uint32_t i = 0; i < STAMP_KEYS; i++) {
+            write_one_way(vault, kv, i, round, (int)((round / 7 + i) % 5));
+            atomic_store(&acknowledged[i], round);
+        }
+        if (round % 16 == 0)
+            (void)usleep(200); /* so that something stays current for a while */
+    }
+    atomic_store(&stamps_done, true);
+    for (int i = 0; i < STAMP_READERS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    CHECK(atomic_load(&failures) == 0);
+    CHECK(atomic_load(&stamp_hits) > 0);
+    kvault_kv_free(kv);
+    CHECK_OK(kvault_close(vault, &err), &err);
+    kvault_free(vault);
+}
+
 int main(void)
 {
     char command[64];
@@ -284,6 +402,7 @@ int main(void)
     RUN(the_flusher_flushes_in_the_background);
     RUN(a_handle_freed_with_writes_pending_loses_nothing);
     RUN(the_last_handle_closes_under_working_threads);
+    RUN(stamps_are_never_stale);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) || kvtest_end();
 }
