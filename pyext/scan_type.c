@@ -8,7 +8,7 @@ typedef struct scan_object {
     PyObject_HEAD kvpy_store *store; /* outlives the scan */
     kvault_kv_scan *scan;            /* NULL once it has ended */
     char kind;
-    bool busy;
+    bool busy, begun;
 } scan_object;
 
 static scan_object *scan_cast(PyObject *op)
@@ -72,6 +72,65 @@ static PyObject *make_item(char kind, kvault_slice key, kvault_slice value)
     return pair;
 }
 
+/* The scan to work with, marked as busy; NULL with an exception. */
+static kvault_kv_scan *scan_enter(scan_object *self)
+{
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "this iterator is being used by another thread");
+        return NULL;
+    }
+    self->busy = true;
+    return self->scan;
+}
+
+PyDoc_STRVAR(length_doc, "length($self, /)\n--\n\n"
+                         "How many there are, if none was taken yet and the first page has all of them; else None.");
+
+static PyObject *scan_length(PyObject *op, PyObject *unused)
+{
+    scan_object *self = scan_cast(op);
+    kvault_error err = KVAULT_ERROR_INIT;
+    uint64_t left = 0;
+    kvault_status rc;
+
+    (void)unused;
+    if (self->begun)
+        Py_RETURN_NONE;
+    if (!scan_enter(self))
+        return NULL;
+    KVPY_LET_GO(rc = kvault_kv_scan_left(self->scan, &left, &err));
+    self->busy = false;
+    if (!kvpy_succeeded(self->store->state, rc, &err))
+        return NULL;
+    return rc == KVAULT_OK ? PyLong_FromUnsignedLongLong(left) : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(count_doc, "count($self, /)\n--\n\nTake all that is still to come, and return how many there were.");
+
+static PyObject *scan_count(PyObject *op, PyObject *unused)
+{
+    scan_object *self = scan_cast(op);
+    kvault_error err = KVAULT_ERROR_INIT;
+    uint64_t count = 0;
+    kvault_status rc;
+
+    (void)unused;
+    if (!self->scan)
+        return PyLong_FromLong(0);
+    if (!scan_enter(self))
+        return NULL;
+    self->begun = true;
+    KVPY_LET_GO(rc = kvault_kv_scan_count(self->scan, &count, &err));
+    self->busy = false;
+    return kvpy_succeeded(self->store->state, rc, &err) ? PyLong_FromUnsignedLongLong(count) : NULL;
+}
+
+static PyMethodDef scan_methods[] = {
+    { "length", scan_length, METH_NOARGS, length_doc },
+    { "count", scan_count, METH_NOARGS, count_doc },
+    { NULL, NULL, 0, NULL },
+};
+
 static PyObject *scan_next(PyObject *op)
 {
     scan_object *self = scan_cast(op);
@@ -81,17 +140,14 @@ static PyObject *scan_next(PyObject *op)
 
     if (!self->scan)
         return NULL;
-    if (self->busy) {
-        PyErr_SetString(PyExc_RuntimeError, "this iterator is being used by another thread");
+    if (!scan_enter(self))
         return NULL;
-    }
-    if (kvault_kv_scan_is_ready(self->scan)) {
+    self->begun = true;
+    if (kvault_kv_scan_is_ready(self->scan))
         rc = kvault_kv_scan_next(self->scan, &key, &value, &err);
-    } else {
-        self->busy = true;
+    else
         KVPY_LET_GO(rc = kvault_kv_scan_next(self->scan, &key, &value, &err));
-        self->busy = false;
-    }
+    self->busy = false;
     if (!kvpy_succeeded(self->store->state, rc, &err))
         return NULL;
     if (rc == KVAULT_OK)
@@ -105,7 +161,8 @@ PyDoc_STRVAR(scan_doc, "Iterator over the keys, values or items of a range, in b
 
 static PyType_Slot scan_slots[] = {
     { Py_tp_doc, (void *)scan_doc },   { Py_tp_traverse, scan_traverse }, { Py_tp_dealloc, scan_dealloc },
-    { Py_tp_iter, PyObject_SelfIter }, { Py_tp_iternext, scan_next },     { 0, NULL },
+    { Py_tp_iter, PyObject_SelfIter }, { Py_tp_iternext, scan_next },
+    { Py_tp_methods, scan_methods },   { 0, NULL },
 };
 
 static PyType_Spec scan_spec = {

@@ -113,6 +113,13 @@ KVAULT_API kvault_status kvault_kv_scan_open(kvault_kv *kv, const kvault_kv_scan
 /* The next key, and its value if asked for; both live until the next call. KVAULT_END behind the last. */
 KVAULT_API kvault_status kvault_kv_scan_next(kvault_kv_scan *scan, kvault_slice *ret_key, kvault_slice *ret_value,
                                              kvault_error *reterr) KVAULT_MUST_USE;
+/* How many keys are still to come, if the page in hand is the last one; else KVAULT_END. A scan that has not
+ * begun reads its first page for it. */
+KVAULT_API kvault_status kvault_kv_scan_left(kvault_kv_scan *scan, uint64_t *ret_left,
+                                             kvault_error *reterr) KVAULT_MUST_USE;
+/* Take all that is still to come, and count it. */
+KVAULT_API kvault_status kvault_kv_scan_count(kvault_kv_scan *scan, uint64_t *ret_count,
+                                              kvault_error *reterr) KVAULT_MUST_USE;
 /* A call of kvault_kv_scan_next() would be answered from memory, without waiting. */
 KVAULT_API bool kvault_kv_scan_is_ready(const kvault_kv_scan *scan);
 KVAULT_API void kvault_kv_scan_free(kvault_kv_scan *scan);

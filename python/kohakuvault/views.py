@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ._kvault import Store
+    from ._kvault import Scan, Store
     from .kv import KVault
 
     Key = str | Buffer
@@ -43,7 +43,7 @@ class Range:
         self.reverse = reverse
         self.limit = limit
 
-    def scan(self, store: Store, kind: Literal["k", "v", "i"]) -> Iterator[Any]:
+    def scan(self, store: Store, kind: Literal["k", "v", "i"]) -> Scan[Any]:
         return store.scan(kind, self.prefix, self.start, self.stop, self.reverse, self.limit)
 
     def is_everything(self) -> bool:
@@ -67,9 +67,11 @@ class _RangeView:
     def __init__(self, mapping: KVault, limits: Range) -> None:
         self._mapping = mapping
         self._range = limits
+        self._newest: Scan[Any] | None = None  # the iterator made last
 
     def _scan(self, kind: Literal["k", "v", "i"]) -> Iterator[Any]:
-        return self._range.scan(self._mapping, kind)
+        self._newest = self._range.scan(self._mapping, kind)
+        return self._newest
 
     def _scan_reversed(self, kind: Literal["k", "v", "i"]) -> Iterator[Any]:
         return self._opposite().scan(self._mapping, kind)
@@ -90,7 +92,10 @@ class _RangeView:
         """O(1) for the whole table; else one pass over the keys."""
         if self._range.is_everything():
             return len(self._mapping)
-        return sum(1 for _ in self._scan("k"))
+        # `list(view)` makes an iterator, then asks for the length: a short range is read once for both.
+        newest, self._newest = self._newest, None
+        known = newest.length() if newest is not None else None
+        return self._range.scan(self._mapping, "k").count() if known is None else known
 
     def _holds(self, key: Key) -> bool:
         if self._range.limit is not None:

@@ -76,6 +76,21 @@ out:
     return rc;
 }
 
+static void list_init(struct list *list)
+{
+    list->count = list->next = 0;
+    list->cut = false;
+    list->bytes = (kvault_buf)KVAULT_BUF_INIT;
+}
+
+static void scan_init(kvault_kv_scan *scan)
+{
+    scan->start = scan->stop = scan->value = (kvault_buf)KVAULT_BUF_INIT;
+    scan->has_start = scan->has_stop = scan->start_excluded = scan->done = false;
+    list_init(&scan->pending);
+    list_init(&scan->file);
+}
+
 kvault_status kvault_kv_scan_open(kvault_kv *kv, const kvault_kv_scan_options *options, kvault_kv_scan **ret_scan,
                                   kvault_error *reterr)
 {
@@ -83,11 +98,12 @@ kvault_status kvault_kv_scan_open(kvault_kv *kv, const kvault_kv_scan_options *o
     kvault_status rc;
 
     TRY(kvault__check_open(kv->vault, reterr));
-    scan = kvault__alloc_zero(1, sizeof *scan);
+    scan = kvault__alloc(sizeof *scan);
     if (!scan) {
         rc = kvault__fail_nomem(reterr, sizeof *scan);
         goto out;
     }
+    scan_init(scan); /* not the rows, which are most of it */
     scan->kv = kv;
     scan->reverse = options->reverse;
     scan->with_values = options->with_values;
@@ -224,6 +240,7 @@ static kvault_status fill(kvault_kv_scan *scan, kvault_error *reterr)
                                    .reverse = scan->reverse,
                                    .with_values = scan->with_values,
                                    .limit = PAGE_ROWS };
+    bool alone;
     struct reading read;
     kvault_status rc;
 
@@ -231,11 +248,15 @@ static kvault_status fill(kvault_kv_scan *scan, kvault_error *reterr)
     scan->file.count = scan->file.next = scan->file.bytes.size = 0;
     scan->pending.cut = scan->file.cut = false;
     TRY(kvault__pending_scan(scan->kv->vault, &range, on_pending, scan, reterr));
+    alone = !scan->pending.count; /* nothing takes away from what the file has */
+    if (alone && scan->left < range.limit)
+        range.limit = (uint32_t)scan->left;
     TRY(kvault__read_begin(scan->kv->vault, false, &read, reterr));
     rc = read.backend->scan(read.conn, &range, &read.wait, on_file, scan, reterr);
     kvault__read_end(&read);
     if (rc < 0)
         goto out;
+    scan->file.cut = scan->file.cut || scan->file.count == range.limit;
     trim(scan, &scan->pending, &scan->file);
     trim(scan, &scan->file, &scan->pending);
     TRY(advance(scan, reterr));
@@ -322,6 +343,42 @@ kvault_status kvault_kv_scan_next(kvault_kv_scan *scan, kvault_slice *ret_key, k
     }
 out:
     return rc;
+}
+
+kvault_status kvault_kv_scan_left(kvault_kv_scan *scan, uint64_t *ret_left, kvault_error *reterr)
+{
+    const struct list *p = &scan->pending, *f = &scan->file;
+    size_t at_p, at_f;
+    uint64_t left = 0;
+    kvault_status rc;
+
+    if (scan->left && !scan->done && p->next == p->count && f->next == f->count)
+        TRY(fill(scan, reterr));
+    if (scan->left && !scan->done)
+        return KVAULT_END;
+    for (at_p = p->next, at_f = f->next; at_p < p->count || at_f < f->count;) {
+        int order = at_p == p->count ? 1 : at_f == f->count ? -1 : ahead(scan, key_of(p, at_p), key_of(f, at_f));
+
+        left += order > 0 || !p->rows[at_p].tombstone;
+        at_f += order >= 0;
+        at_p += order <= 0;
+    }
+    *ret_left = left < scan->left ? left : scan->left;
+    return KVAULT_OK;
+out:
+    return rc;
+}
+
+kvault_status kvault_kv_scan_count(kvault_kv_scan *scan, uint64_t *ret_count, kvault_error *reterr)
+{
+    kvault_slice key;
+    uint64_t count = 0;
+    kvault_status rc;
+
+    while ((rc = kvault_kv_scan_next(scan, &key, NULL, reterr)) == KVAULT_OK)
+        count++;
+    *ret_count = count;
+    return rc < 0 ? rc : KVAULT_OK;
 }
 
 bool kvault_kv_scan_is_ready(const kvault_kv_scan *scan)

@@ -751,3 +751,31 @@ print(*{"numpy", "typing", "logging", "sqlite3", "threading", "multiprocessing"}
 """
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
+def test_the_length_of_a_range_is_exact_however_many_pages_it_has(kv: KVault, count: int) -> None:
+    kv["a"] = kv["c"] = b""
+    kv.put_many((f"b{number:04}", b"v") for number in range(count))
+    view = kv.keys("b")
+    assert len(view) == len(list(view)) == len(view) == count
+    iterator = iter(view)
+    assert next(iterator, None) == (b"b0000" if count else None)
+    assert len(view) == count
+    assert len(kv.items("b", limit=2)) == min(count, 2)
+    with kv.cache():
+        kv["b"] = b"pending"
+        kv.delete("b0000")
+        assert len(view) == len(list(view)) == count + (count == 0)
+
+
+def test_a_list_of_a_short_range_is_read_once(kv: KVault) -> None:
+    """What is written between making the iterator and asking for the length is in both, or in neither."""
+    kv["b1"] = b""
+    view = kv.keys("b")
+    iterator = iter(view)
+    kv["b2"] = b""
+    assert len(view) == 2
+    kv["b3"] = b""
+    assert list(iterator) == [b"b1", b"b2"]
+    assert len(view) == 3
