@@ -284,7 +284,7 @@ static PyObject *handle_flush(PyObject *op, PyObject *unused)
     return kvpy_succeeded(self->state, rc, &err) ? PyLong_FromUnsignedLongLong(entries) : NULL;
 }
 
-/* ---- backup, verify, stats ---- */
+/* ---- backup, verify, tables, stats ---- */
 
 static bool tell_progress(void *ctx, uint64_t done, uint64_t total)
 {
@@ -318,30 +318,41 @@ static PyObject *handle_backup(PyObject *op, PyObject *args)
     return result;
 }
 
-/* What verify() found, gathered without the GIL: `where`, NUL, `what`, NUL, again and again. */
-struct findings {
+/* Texts gathered without the GIL, each with its NUL: of verify() `where` and `what` in turn, of tables() names. */
+struct gathered {
     char *text;
     size_t size;
     bool short_of_memory;
 };
 
-static void add_finding(void *ctx, const char *where, const char *what)
+static void gather(struct gathered *all, const char *text)
 {
-    struct findings *found = ctx;
-    size_t where_size = strlen(where) + 1, what_size = strlen(what) + 1;
-    char *text = PyMem_RawRealloc(found->text, found->size + where_size + what_size);
+    size_t size = strlen(text) + 1;
+    char *grown = all->short_of_memory ? NULL : PyMem_RawRealloc(all->text, all->size + size);
 
-    if (!text) {
-        found->short_of_memory = true;
+    if (!grown) {
+        all->short_of_memory = true;
         return;
     }
-    memcpy(text + found->size, where, where_size);
-    memcpy(text + found->size + where_size, what, what_size);
-    found->text = text;
-    found->size += where_size + what_size;
+    memcpy(grown + all->size, text, size);
+    all->text = grown;
+    all->size += size;
 }
 
-static PyObject *list_of_findings(const struct findings *found)
+static void add_finding(void *ctx, const char *where, const char *what)
+{
+    gather(ctx, where);
+    gather(ctx, what);
+}
+
+static kvault_status add_table(void *ctx, const char *table, kvault_error *reterr)
+{
+    (void)reterr;
+    gather(ctx, table);
+    return KVAULT_OK;
+}
+
+static PyObject *list_of_findings(const struct gathered *found)
 {
     PyObject *list = PyList_New(0);
     const char *at = found->text, *end = at + found->size;
@@ -364,7 +375,7 @@ static PyObject *handle_verify(PyObject *op, PyObject *unused)
 {
     kvpy_handle *self = handle_cast(op);
     kvault_error err = KVAULT_ERROR_INIT;
-    struct findings found = { 0 };
+    struct gathered found = { 0 };
     PyObject *result = NULL;
     kvault_status rc;
 
@@ -372,6 +383,38 @@ static PyObject *handle_verify(PyObject *op, PyObject *unused)
     KVPY_LET_GO(rc = kvault_verify(self->vault, add_finding, &found, &err));
     if (kvpy_succeeded(self->state, rc, &err))
         result = found.short_of_memory ? PyErr_NoMemory() : list_of_findings(&found);
+    PyMem_RawFree(found.text);
+    return result;
+}
+
+static PyObject *list_of_texts(const struct gathered *found)
+{
+    PyObject *list = PyList_New(0);
+
+    for (const char *at = found->text, *end = at + found->size; list && at < end; at += strlen(at) + 1) {
+        PyObject *text = PyUnicode_FromString(at);
+
+        if (!text || PyList_Append(list, text) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(text);
+    }
+    return list;
+}
+
+PyDoc_STRVAR(tables_doc, "tables($self, /)\n--\n\nReturn the names of the tables of keys and values.");
+
+static PyObject *handle_tables(PyObject *op, PyObject *unused)
+{
+    kvpy_handle *self = handle_cast(op);
+    kvault_error err = KVAULT_ERROR_INIT;
+    struct gathered found = { 0 };
+    PyObject *result = NULL;
+    kvault_status rc;
+
+    (void)unused;
+    KVPY_LET_GO(rc = kvault_kv_list_tables(self->vault, add_table, &found, &err));
+    if (kvpy_succeeded(self->state, rc, &err))
+        result = found.short_of_memory ? PyErr_NoMemory() : list_of_texts(&found);
     PyMem_RawFree(found.text);
     return result;
 }
@@ -455,6 +498,7 @@ static PyMethodDef handle_methods[] = {
     { "optimize", handle_optimize, METH_NOARGS, optimize_doc },
     { "backup", handle_backup, METH_VARARGS, backup_doc },
     { "verify", handle_verify, METH_NOARGS, verify_doc },
+    { "tables", handle_tables, METH_NOARGS, tables_doc },
     { "stats", handle_stats, METH_NOARGS, stats_doc },
     { NULL, NULL, 0, NULL },
 };

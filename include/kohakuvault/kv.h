@@ -30,6 +30,11 @@ KVAULT_API void kvault_kv_free(kvault_kv *kv);
 /* The table's name as the file spells it; lives as long as the kvault_kv. */
 KVAULT_API const char *kvault_kv_table(const kvault_kv *kv);
 
+/* Told every table of keys and values in the file, by name, of one instant. `row` must not call the library. */
+KVAULT_API kvault_status kvault_kv_list_tables(kvault *vault,
+                                               kvault_status (*row)(void *ctx, const char *table, kvault_error *reterr),
+                                               void *row_ctx, kvault_error *reterr) KVAULT_MUST_USE;
+
 /* ---- one key ---- */
 KVAULT_API kvault_status kvault_kv_put(kvault_kv *kv, kvault_slice key, kvault_slice value,
                                        kvault_error *reterr) KVAULT_MUST_USE;

@@ -332,6 +332,10 @@ class Vault(FileHandle):
 
         return KVault(self, table=table, chunk_size=chunk_size)
 
+    def tables(self) -> list[str]:
+        """Return the names of the tables that `kv` opens, sorted."""
+        return self._handle.tables()
+
     def snapshot(self) -> Self:
         """Return a read-only vault that sees everything as it is now, until it is closed."""
         return self._over(self._handle.snapshot(), self._options)

@@ -48,6 +48,20 @@ const char *kvault_kv_table(const kvault_kv *kv)
     return kv->space->name;
 }
 
+kvault_status kvault_kv_list_tables(kvault *vault,
+                                    kvault_status (*row)(void *ctx, const char *table, kvault_error *reterr),
+                                    void *row_ctx, kvault_error *reterr)
+{
+    struct reading read;
+    kvault_status rc;
+
+    TRY(kvault__read_begin(vault, false, &read, reterr));
+    rc = read.backend->list_tables(read.conn, &read.wait, row, row_ctx, reterr);
+    kvault__read_end(&read);
+out:
+    return rc;
+}
+
 uint64_t kvault_kv_hash(const kvault_kv *kv, kvault_slice key)
 {
     return kvault__key_hash(kv->space, key);

@@ -310,6 +310,40 @@ static void what_was_made_from_a_handle_ends_with_it(void)
     kvault_free(f.vault);
 }
 
+static kvault_status note_table(void *ctx, const char *table, kvault_error *reterr)
+{
+    char *seen = ctx;
+    size_t length = strlen(seen);
+
+    (void)reterr;
+    if (strcmp(table, "stop") == 0)
+        return KVAULT_E_INTERRUPTED;
+    (void)snprintf(seen + length, 256 - length, "%s ", table);
+    return KVAULT_OK;
+}
+
+static void the_tables_are_listed_by_name(void)
+{
+    struct fixture f = start();
+    static const char *const names[] = { "zz", "Other", "stop" };
+    char seen[256] = "";
+    kvault_kv *kv;
+
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(kvault_kv_open(f.vault, names[i], &kv, &err), &err);
+        kvault_kv_free(kv);
+        if (i == 1) {
+            CHECK_OK(kvault_kv_list_tables(f.vault, note_table, seen, &err), &err);
+            CHECK(strcmp(seen, "Other kvault zz ") == 0);
+        }
+    }
+    CHECK(kvault_kv_list_tables(f.vault, note_table, seen, &err) == KVAULT_E_INTERRUPTED);
+    CHECK_OK(kvault_close(f.vault, &err), &err);
+    CHECK(kvault_kv_list_tables(f.vault, note_table, seen, &err) == KVAULT_E_CLOSED);
+    kvault_kv_free(f.kv);
+    kvault_free(f.vault);
+}
+
 static void a_commit_carries_what_is_pending(void)
 {
     struct fixture f = start();
@@ -1122,6 +1156,7 @@ int main(void)
     RUN(the_cache_flushes_at_its_threshold_and_never_exceeds_its_capacity);
     RUN(a_batch_that_cannot_be_pending_is_committed);
     RUN(what_was_made_from_a_handle_ends_with_it);
+    RUN(the_tables_are_listed_by_name);
     RUN(a_commit_carries_what_is_pending);
     RUN(a_locked_cache_flushes_nothing_until_it_is_left);
     RUN(a_rollback_undoes_and_a_nested_one_only_its_part);

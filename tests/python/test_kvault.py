@@ -496,6 +496,16 @@ def test_tables_are_apart_and_compared_without_case(kv: KVault, path: Path) -> N
         assert dict(kv) == {b"a": b"1"}
 
 
+def test_the_tables_of_a_file_are_listed(path: Path) -> None:
+    with Vault(path) as vault:
+        assert vault.tables() == []
+        for name in ("zz", "Other", "kvault"):
+            vault.kv(name)
+        assert vault.tables() == ["Other", "kvault", "zz"]
+    with pytest.raises(ValueError, match="closed"):
+        vault.tables()
+
+
 def test_vaults_and_stores_share_one_engine(path: Path) -> None:
     with Vault(path) as vault:
         kv, other = vault.kv(), vault.kv("other")
