@@ -177,13 +177,10 @@ struct storage_backend {
      * the file if no other program has it open. */
     void (*close)(storage_conn *conn, bool last);
 
-    /* Find the table, make it if `create`. Writes kind, layout and name (not index).
+    /* Find the table, make it if `create`; NULL is "kvault", or "kv" where a file has only that. Writes kind, layout and name (not index).
      * KVAULT_NOT_FOUND when it is missing and not made. A table of other columns is KVAULT_E_INVALID. */
     kvault_status (*table)(storage_conn *conn, const char *name, bool create, const struct storage_wait *wait,
                            struct storage_space *ret_space, kvault_error *reterr);
-    /* The name that a handle without a table name gets: "kvault", or "kv" where a file has only that. */
-    kvault_status (*default_table)(storage_conn *conn, const struct storage_wait *wait, char ret_name[64],
-                                   kvault_error *reterr);
     /* Each table of cells in the file, ours or plain, by name. */
     kvault_status (*list_tables)(storage_conn *conn, const struct storage_wait *wait,
                                  kvault_status (*row)(void *ctx, const char *name, kvault_error *reterr), void *ctx,

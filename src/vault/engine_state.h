@@ -20,7 +20,7 @@
 #include "vault/structure.h"
 
 #define READERS_MAX 4
-#define CHANGE_SLOTS 16384u
+#define CHANGE_SLOTS 4096u
 #define TOUCHED_MAX 1024u
 
 typedef uintptr_t thread_mark; /* a live thread; 0 is none */

@@ -53,6 +53,8 @@ static kvault_status touch_file(kvault *vault, kvault_error *reterr)
     }
     TRY(kvault__lock_writes(engine, "open", &wait, reterr));
     rc = kvault__need_writer(engine, &wait, reterr);
+    /* A thread alone reads through the writer too, so that it needs one connection. */
+    atomic_store_explicit(&engine->last_writer, this_thread(), memory_order_relaxed); /* a hint */
     kvault__unlock_writes(engine);
 out:
     return rc;
@@ -322,17 +324,11 @@ out:
 
 static kvault_status find_table(kvault *vault, const char *name, struct storage_space *ret_found, kvault_error *reterr)
 {
-    char standard[64];
     struct reading read;
     kvault_status rc;
 
     TRY(kvault__read_begin(vault, false, &read, reterr));
-    if (!name) {
-        rc = read.backend->default_table(read.conn, &read.wait, standard, reterr);
-        name = standard;
-    }
-    if (rc >= 0)
-        rc = read.backend->table(read.conn, name, false, &read.wait, ret_found, reterr);
+    rc = read.backend->table(read.conn, name, false, &read.wait, ret_found, reterr);
     kvault__read_end(&read);
 out:
     return rc;
@@ -344,16 +340,11 @@ static kvault_status make_table(kvault *vault, const char *name, struct storage_
     struct storage_wait wait = kvault__wait(vault);
     bool own = kvault__in_transaction(vault) ||
                atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) == this_thread();
-    char standard[64];
     kvault_status rc = KVAULT_OK;
 
     if (!own)
         TRY(kvault__lock_writes(engine, "create a table", &wait, reterr));
     rc = kvault__need_writer(engine, &wait, reterr);
-    if (rc >= 0 && !name) {
-        rc = engine->backend->default_table(engine->writer, &wait, standard, reterr);
-        name = standard;
-    }
     if (rc >= 0)
         rc = engine->backend->table(engine->writer, name, true, &wait, ret_found, reterr);
     if (!own)

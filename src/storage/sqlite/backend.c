@@ -6,7 +6,6 @@ const struct storage_backend kvault__sqlite_backend = {
     .open = kvault__sqlite_open,
     .close = kvault__sqlite_close,
     .table = kvault__sqlite_table,
-    .default_table = kvault__sqlite_default_table,
     .list_tables = kvault__sqlite_list_tables,
     .begin = kvault__sqlite_begin,
     .commit = kvault__sqlite_commit,

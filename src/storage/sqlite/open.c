@@ -98,7 +98,19 @@ static kvault_status read_number(storage_conn *conn, const char *sql, int64_t *r
     return kvault__exec_number(conn, sql, "open the file", ret_number, reterr);
 }
 
-/* The first read: of the header, of the log if there is one. */
+/* The first read: of the header, of the log if there is one. It begins a transaction, in which the questions
+ * that follow cost no locks. */
+static kvault_status read_first(storage_conn *conn, int64_t *ret_tables, kvault_error *reterr)
+{
+    kvault_status rc;
+
+    kvault__busy_install(conn);
+    TRY(kvault__exec(conn, "BEGIN", "open the file", reterr));
+    TRY(read_number(conn, "SELECT count(*) FROM sqlite_schema", ret_tables, reterr));
+out:
+    return rc;
+}
+
 static kvault_status open_and_read(storage_conn *conn, const struct storage_config *config, int64_t *ret_tables,
                                    kvault_error *reterr)
 {
@@ -106,8 +118,7 @@ static kvault_status open_and_read(storage_conn *conn, const struct storage_conf
     kvault_status rc;
 
     if (code == SQLITE_OK) {
-        kvault__busy_install(conn);
-        rc = read_number(conn, "SELECT count(*) FROM sqlite_schema", ret_tables, reterr);
+        rc = read_first(conn, ret_tables, reterr);
         if (rc >= 0 || !config->read_only || conn->memory || rc == KVAULT_E_CORRUPT || rc == KVAULT_E_BUSY)
             return rc;
     } else if (!config->read_only) {
@@ -123,8 +134,7 @@ static kvault_status open_and_read(storage_conn *conn, const struct storage_conf
     code = open_immutable(conn, config);
     if (code != SQLITE_OK)
         return kvault__fail_sqlite(conn, code, "open the file", reterr);
-    kvault__busy_install(conn);
-    return read_number(conn, "SELECT count(*) FROM sqlite_schema", ret_tables, reterr);
+    return read_first(conn, ret_tables, reterr);
 }
 
 /* ---- whose file is it? ---- */
@@ -250,9 +260,7 @@ static kvault_status set_up(storage_conn *conn, const struct storage_config *con
     kvault_status rc;
 
     TRY(pragma(conn, "secure_delete", 0, reterr));
-    TRY(pragma(conn, "trusted_schema", 0, reterr));
     TRY(pragma(conn, "cell_size_check", 1, reterr));
-    TRY(pragma(conn, "wal_autocheckpoint", 0, reterr));
     if (is_new && !conn->read_only)
         TRY(make_new(conn, config, wait, reterr));
     else if (!conn->read_only && !conn->memory)
@@ -266,7 +274,10 @@ static kvault_status set_up(storage_conn *conn, const struct storage_config *con
     /* Odd on purpose: SQLite takes the low byte of the number as a truth value too, and 8192 would
      * switch spilling off, so that a transaction's memory had no bound. */
     TRY(pragma(conn, "cache_spill", SPILL_BYTES / value | 1, reterr));
-    (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL); /* since 3.26; a second belt */
+    /* These cannot fail on a connection that is open. */
+    (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    (void)sqlite3_wal_autocheckpoint(conn->db, 0);
     TRY(read_journal(conn, reterr));
     if (conn->wal)
         (void)sqlite3_wal_hook(conn->db, on_wal_commit, conn); /* returns the one before */
@@ -301,6 +312,7 @@ kvault_status kvault__sqlite_open(const struct storage_config *config, const str
     kvault__busy_enter(conn, wait);
     TRY(open_and_read(conn, config, &tables, reterr));
     TRY(check_owner(conn, tables, &is_new, reterr));
+    TRY(kvault__exec(conn, "COMMIT", "open the file", reterr));
     TRY(set_up(conn, config, wait, is_new, reterr));
     kvault__busy_leave(conn);
     *ret_conn = conn;

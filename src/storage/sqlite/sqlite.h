@@ -12,8 +12,6 @@ void kvault__sqlite_close(storage_conn *conn, bool last);
 kvault_status kvault__sqlite_make_schema(storage_conn *conn, kvault_error *reterr);
 kvault_status kvault__sqlite_table(storage_conn *conn, const char *name, bool create, const struct storage_wait *wait,
                                    struct storage_space *ret_space, kvault_error *reterr);
-kvault_status kvault__sqlite_default_table(storage_conn *conn, const struct storage_wait *wait, char ret_name[64],
-                                           kvault_error *reterr);
 kvault_status kvault__sqlite_list_tables(storage_conn *conn, const struct storage_wait *wait,
                                          kvault_status (*row)(void *ctx, const char *name, kvault_error *reterr),
                                          void *ctx, kvault_error *reterr);
