@@ -56,6 +56,7 @@ struct transaction {
     _Atomic thread_mark owner; /* of transaction(); internal writes have the write lock alone */
     int depth;                 /* levels open, internal ones included */
     bool lost;                 /* the backend rolled it back by itself */
+    bool made_table;           /* one was created in it: see remake_tables() */
     struct growth *levels;     /* depth of them */
     int level_capacity;
 };

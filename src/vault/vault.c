@@ -347,6 +347,8 @@ static kvault_status make_table(kvault *vault, const char *name, struct storage_
     rc = kvault__need_writer(engine, &wait, reterr);
     if (rc >= 0)
         rc = engine->backend->table(engine->writer, name, true, &wait, ret_found, reterr);
+    if (kvault__in_transaction(vault))
+        engine->txn.made_table = true;
     if (!own)
         kvault__unlock_writes(engine);
 out:

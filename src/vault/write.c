@@ -264,6 +264,25 @@ KVAULT_NO_LOCK_CHECK static kvault_status commit(struct engine *engine, const st
     return rc;
 }
 
+/* Opening a table is no write of the program's: one that was created inside what has been undone is created
+ * again, so that the handles on it go on. */
+static kvault_status remake_tables(struct engine *engine, const struct storage_wait *wait, kvault_error *reterr)
+{
+    const struct storage_space *space;
+    struct storage_space ignored;
+    kvault_status rc = KVAULT_OK;
+
+    for (uint32_t i = 0; engine->txn.made_table && rc >= 0; i++) {
+        kvault__mutex_acquire(&engine->pending_lock);
+        space = i < engine->space_count ? engine->spaces[i] : NULL;
+        kvault__mutex_release(&engine->pending_lock);
+        if (!space)
+            break;
+        rc = engine->backend->table(engine->writer, space->name, true, wait, &ignored, reterr);
+    }
+    return rc;
+}
+
 static kvault_status end_nested(struct writing *write, kvault_status rc, kvault_error *reterr)
 {
     struct engine *engine = write->engine;
@@ -279,6 +298,8 @@ static kvault_status end_nested(struct writing *write, kvault_status rc, kvault_
         kvault_error ignored; /* the first failure has the words, unless the rollback makes it worse */
 
         ended = engine->backend->rollback_to(engine->writer, depth, &ignored);
+        if (ended >= 0)
+            ended = remake_tables(engine, &write->wait, &ignored);
         if (ended < 0) {
             engine->txn.lost = true;
             if (reterr)
@@ -301,7 +322,9 @@ kvault_status kvault__write_end_locked(struct writing *write, kvault_status rc, 
     } else {
         engine->backend->rollback(engine->writer);
         kvault__touched_forget(engine);
+        (void)remake_tables(engine, &write->wait, NULL); /* if it fails, the next call on it says so */
     }
+    engine->txn.made_table = false;
     kvault__growth_pop(engine, false);
     kvault__checkpoint_if_due(engine, &write->wait);
     kvault__unlock_writes(engine);

@@ -413,6 +413,30 @@ static void a_rollback_undoes_and_a_nested_one_only_its_part(void)
     shut(&f);
 }
 
+static void a_table_opened_in_a_transaction_stays_when_it_is_undone(void)
+{
+    struct fixture f = start();
+    kvault_kv *inner = NULL, *nested = NULL;
+    uint64_t count = 1;
+
+    CHECK_OK(kvault_begin(f.vault, &err), &err);
+    CHECK_OK(kvault_kv_open(f.vault, "inner", &inner, &err), &err);
+    CHECK_OK(kvault_kv_put(inner, s("k"), s("undone"), &err), &err);
+    CHECK_OK(kvault_begin(f.vault, &err), &err);
+    CHECK_OK(kvault_kv_open(f.vault, "nested", &nested, &err), &err);
+    CHECK_OK(kvault_rollback(f.vault, &err), &err);
+    CHECK_OK(kvault_kv_put(nested, s("k"), s("undone"), &err), &err);
+    CHECK_OK(kvault_rollback(f.vault, &err), &err);
+    CHECK_OK(kvault_kv_count(inner, &count, &err), &err);
+    CHECK(count == 0);
+    CHECK_OK(kvault_kv_put(inner, s("k"), s("v"), &err), &err);
+    CHECK_OK(kvault_kv_put(nested, s("k"), s("v"), &err), &err);
+    CHECK(verify(f.vault) == 0);
+    kvault_kv_free(nested);
+    kvault_kv_free(inner);
+    shut(&f);
+}
+
 static void a_snapshot_stays_and_refuses_writes(void)
 {
     struct fixture f = start();
@@ -1160,6 +1184,7 @@ int main(void)
     RUN(a_commit_carries_what_is_pending);
     RUN(a_locked_cache_flushes_nothing_until_it_is_left);
     RUN(a_rollback_undoes_and_a_nested_one_only_its_part);
+    RUN(a_table_opened_in_a_transaction_stays_when_it_is_undone);
     RUN(a_snapshot_stays_and_refuses_writes);
     RUN(a_backup_is_a_whole_file);
     RUN(a_vault_in_memory_does_the_same);
