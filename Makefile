@@ -30,10 +30,10 @@ bench: setup
 	meson test -C build/bench --benchmark --verbose
 	bench/run
 
-# Writers killed at random moments, for HOURS hours or until something is lost.
+# Faults, kills and power cuts for HOURS hours, or until something is lost.
 campaign: build/debug
 	meson compile -C build/debug -j2
-	timeout $(HOURS)h sh -c 'while KVTEST_KILLS=1000 build/debug/tests/c/test_crash; do :; done; exit 1'; [ $$? = 124 ]
+	tools/campaign.sh $(HOURS)
 
 format: setup
 	git ls-files -z '*.c' '*.h' '*.cc' | xargs -0 clang-format -i

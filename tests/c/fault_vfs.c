@@ -258,7 +258,7 @@ static int do_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
     int code;
 
-    power_moment("truncate");
+    power_moment(((struct fault_file *)file)->path, "truncate");
     code = real_of(file)->pMethods->xTruncate(real_of(file), size);
     if (code == SQLITE_OK)
         power_truncated(((struct fault_file *)file)->path, (uint64_t)size);
@@ -275,7 +275,7 @@ static int do_sync(sqlite3_file *file, int flags)
     struct fault_file *self = (struct fault_file *)file;
     int code;
 
-    power_moment("sync");
+    power_moment(self->path, "sync");
     code = self->real->pMethods->xSync(self->real, flags);
     if (code == SQLITE_OK) {
         power_synced(self->path, self->syncs_folder);
@@ -388,12 +388,11 @@ static int do_open(const char *name, struct fault_file *file, int flags, int *re
     bool is_log = flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL);
     int code;
 
-    power_opening(name ? name : "", flags & SQLITE_OPEN_CREATE);
+    power_opening(file->path);
     code = real_vfs->xOpen(real_vfs, name, file->real, flags, ret_flags);
+    power_opened(file->path, code == SQLITE_OK);
     if (!file->real->pMethods)
         return code;
-    if (code == SQLITE_OK)
-        power_opened(file->path);
     file->base.pMethods = &methods; /* so SQLite closes it, also where the opening failed */
     file->syncs_folder = is_log && (flags & SQLITE_OPEN_CREATE);
     open_files++;
@@ -417,7 +416,7 @@ static int do_delete(const char *name, int sync_folder)
 {
     int code;
 
-    power_moment("delete");
+    power_moment(name, "delete");
     code = real_vfs->xDelete(real_vfs, name, sync_folder);
     if (code == SQLITE_OK)
         power_deleted(name, sync_folder);

@@ -39,6 +39,7 @@ kvault_status subject_open(struct subject *subject, kvault_error *reterr)
 
     kvault_options_init(&options);
     options.enable_wal = !subject->without_wal;
+    options.durability = subject->durable ? KVAULT_DURABILITY_FULL : KVAULT_DURABILITY_NORMAL;
     options.busy_timeout_ms = 100;
     rc = kvault_open(subject->path, &options, &subject->vault, reterr);
     if (rc < 0)

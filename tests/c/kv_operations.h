@@ -12,6 +12,7 @@ struct subject {
     char path[256];
     char backup_path[256]; /* a backup is made there */
     bool without_wal;
+    bool durable;  /* durability "full" */
     kvault *vault; /* NULL while closed */
     kvault_kv *kv;
     bool wrong; /* a call said that it was well and gave wrong bytes */

@@ -152,31 +152,54 @@ void power_on_moment(void (*moment)(void *ctx, const char *what), void *ctx)
     listener_ctx = ctx;
 }
 
-void power_moment(const char *what)
+void power_moment(const char *path, const char *what)
 {
-    if (folder[0] && listener)
+    if (name_in_folder(path) && listener)
         listener(listener_ctx, what);
 }
 
-/* Asked before a file is opened: one that is not there is about to be made. */
-static bool makes_file;
-
-void power_opening(const char *path, bool create)
+/* What a file that was there from the start holds. */
+static bool load(const char *path, struct image *image)
 {
-    makes_file = create && name_in_folder(path) && !find(path);
+    FILE *in = fopen(path, "rb");
+    long size;
+
+    if (!in)
+        return false;
+    (void)fseek(in, 0, SEEK_END);
+    size = ftell(in);
+    (void)fseek(in, 0, SEEK_SET);
+    image_resize(image, (size_t)size);
+    if (fread(image->bytes, 1, (size_t)size, in) != (size_t)size)
+        abort();
+    (void)fclose(in);
+    return true;
 }
 
-void power_opened(const char *path)
+/* Before a file is opened: one that is not followed yet will be. */
+void power_opening(const char *path)
 {
     struct file *file;
 
-    if (!makes_file)
+    if (!name_in_folder(path) || find(path))
         return;
     if (file_count == FILES_MAX)
         abort();
     file = &files[file_count++];
     (void)snprintf(file->name, sizeof file->name, "%s", name_in_folder(path));
-    file->there = true;
+    file->there = file->there_durably = load(path, &file->durable);
+}
+
+/* After it: one that was not there was made, or could not be opened. */
+void power_opened(const char *path, bool good)
+{
+    struct file *newest = file_count ? &files[file_count - 1] : NULL;
+
+    if (!name_in_folder(path) || find(path))
+        return;
+    newest->there = good; /* the one that power_opening() added */
+    if (!good)
+        forget_file(newest);
 }
 
 static void note_change(const char *path, const void *data, size_t size, uint64_t offset)

@@ -19,7 +19,8 @@ enum power_rest {
     POWER_TORN,    /* each write: all, nothing, or some of its sectors; each entry of the folder as it falls */
 };
 
-/* Follow the files of `folder` (an absolute path without a slash at its end), which holds none yet. */
+/* Follow the files of `folder` (an absolute path without a slash at its end), none of which is open. What
+ * they hold by then is on the disk. */
 void power_watch(const char *folder);
 void power_unwatch(void);
 /* `moment` is called before each sync, truncation and deletion in the folder, which `what` names: the
@@ -29,9 +30,9 @@ void power_on_moment(void (*moment)(void *ctx, const char *what), void *ctx);
 bool power_cut(const char *dest, enum power_rest rest, uint32_t seed);
 
 /* ---- for fault_vfs.c, which holds its lock ---- */
-void power_moment(const char *what);
-void power_opening(const char *path, bool create);
-void power_opened(const char *path);
+void power_moment(const char *path, const char *what);
+void power_opening(const char *path);
+void power_opened(const char *path, bool good);
 void power_wrote(const char *path, const void *data, size_t size, uint64_t offset);
 void power_truncated(const char *path, uint64_t size);
 void power_synced(const char *path, bool folder_too);

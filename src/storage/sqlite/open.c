@@ -253,6 +253,13 @@ out:
     return rc;
 }
 
+/* NORMAL and FULL with a WAL. Without one NORMAL could leave a damaged file, and with FULL a commit is undone when
+ * the deletion of its journal did not reach the disk, which EXTRA waits for. */
+static int64_t sync_level(const struct storage_config *config)
+{
+    return (config->wal ? 1 : 2) + config->full_sync;
+}
+
 static kvault_status set_up(storage_conn *conn, const struct storage_config *config, const struct storage_wait *wait,
                             bool is_new, kvault_error *reterr)
 {
@@ -265,7 +272,7 @@ static kvault_status set_up(storage_conn *conn, const struct storage_config *con
         TRY(make_new(conn, config, wait, reterr));
     else if (!conn->read_only && !conn->memory)
         TRY(set_journal(conn, config, wait, reterr));
-    TRY(pragma(conn, "synchronous", config->full_sync || !config->wal ? 2 : 1, reterr));
+    TRY(pragma(conn, "synchronous", sync_level(config), reterr));
     TRY(pragma(conn, "mmap_size", (int64_t)config->mmap_size, reterr));
     TRY(pragma(conn, "journal_size_limit", LOG_KEPT_BYTES, reterr));
     TRY(pragma(conn, "cache_size", -(int64_t)(config->cache_bytes / 1024), reterr));
