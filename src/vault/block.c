@@ -1,11 +1,11 @@
 /* block.c - blocks that carry their own checksum. See block.h for the format. */
 #include "vault/block.h"
 
-#include <xxhash.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/fail.h"
+#include "base/hash.h"
 #include "base/banned.h"
 
 #define SUM_BYTES 8u
@@ -45,7 +45,7 @@ void kvault__blocks_encode(struct block_place place, uint32_t first_block, const
         uint32_t part = data_size < KVAULT_BLOCK_DATA ? data_size : KVAULT_BLOCK_DATA;
 
         memcpy(to, from, part);
-        kvault__store_le64(to + part, XXH3_64bits_withSeed(from, part, seed_of(place, block)));
+        kvault__store_le64(to + part, kvault__hash((kvault_slice){ from, part }, seed_of(place, block)));
         from += part;
         to += part + SUM_BYTES;
         data_size -= part;
@@ -66,7 +66,7 @@ kvault_status kvault__blocks_decode(struct block_place place, uint32_t first_blo
         if (whole <= SUM_BYTES)
             return kvault__fail_at(reterr, KVAULT_E_CORRUPT, block, "block %u is only %u bytes long", block, whole);
         part = whole - SUM_BYTES;
-        if (kvault__load_le64(from + part) != XXH3_64bits_withSeed(from, part, seed_of(place, block)))
+        if (kvault__load_le64(from + part) != kvault__hash((kvault_slice){ from, part }, seed_of(place, block)))
             return kvault__fail_at(reterr, KVAULT_E_CORRUPT, block, "the checksum of block %u does not match", block);
         if (skip < part && size) {
             take = part - skip < size ? part - skip : size;
@@ -89,14 +89,10 @@ kvault_status kvault__blocks_decode(struct block_place place, uint32_t first_blo
  * the sum; a row moved to another table is caught by its key there. */
 uint64_t kvault__value_checksum(const struct storage_space *space, kvault_slice key, kvault_slice value)
 {
-    uint64_t seed = XXH3_64bits_withSeed(key.data ? key.data : "", key.size, 0x6B76u + (uint64_t)space->kind);
-
-    return XXH3_64bits_withSeed(value.data ? value.data : "", value.size, seed);
+    return kvault__hash(value, kvault__hash(key, 0x6B76u + (uint64_t)space->kind));
 }
 
 uint64_t kvault__record_checksum(enum storage_kind kind, uint64_t key, kvault_slice record)
 {
-    uint64_t seed = (key + 1) * 0x9E3779B97F4A7C15u ^ (uint64_t)kind;
-
-    return XXH3_64bits_withSeed(record.data ? record.data : "", record.size, seed);
+    return kvault__hash(record, (key + 1) * 0x9E3779B97F4A7C15u ^ (uint64_t)kind);
 }

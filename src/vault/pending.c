@@ -4,10 +4,10 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/alloc.h"
 #include "base/fail.h"
+#include "base/hash.h"
 #include "base/banned.h"
 
 /* What an entry takes beside its key and value: the struct, its slot, its place in the order. */
@@ -35,7 +35,7 @@ static kvault_slice key_of(const struct pending_entry *entry)
 
 static uint64_t hash_key(kvault_slice key)
 {
-    return XXH3_64bits(key.size ? key.data : "", key.size);
+    return kvault__hash(key, 0);
 }
 
 static void entry_free(struct pending_entry *entry)

@@ -12,13 +12,13 @@
 #include "vault/engine_state.h"
 
 #include <string.h>
-#include <xxhash.h>
 
+#include "base/hash.h"
 #include "base/banned.h"
 
 uint64_t kvault__key_hash(const struct storage_space *space, kvault_slice key)
 {
-    return XXH3_64bits_withSeed(key.size ? key.data : "", key.size, space->index);
+    return kvault__hash(key, space->index);
 }
 
 static uint32_t slot_of(uint64_t hash)
