@@ -7,11 +7,11 @@
  *   KVAULT_E_REENTERED  the comparator changed the tree that called it; its change
  *                       holds, the interrupted call has done nothing
  *   any failure of the comparator, with its words; the tree is as it was
- * Only KVAULT_KEY_OBJECT has a comparator: for every other kind, calls that only
- * read fail at most for NaN. Costs are per call, with n entries in the tree.
+ * Only KVAULT_KEY_OBJECT and KVAULT_KEY_RANKED have a comparator: for every other kind,
+ * calls that only read fail at most for NaN. Costs are per call, with n entries in the tree.
  *
- * Threads: none at the same time, unless all of them only read and the kind is
- * not KVAULT_KEY_OBJECT. */
+ * Threads: none at the same time, unless all of them only read and the kind has
+ * no comparator. */
 #ifndef KOHAKUVAULT_CSBTREE_H
 #define KOHAKUVAULT_CSBTREE_H
 
@@ -28,10 +28,11 @@ typedef enum kvault_key_kind {
     KVAULT_KEY_F64,          /* -0.0 is 0.0; NaN is refused */
     KVAULT_KEY_BYTES,        /* in the order of memcmp, a prefix first; the map keeps a copy */
     KVAULT_KEY_OBJECT_BYTES, /* objects of the caller, in the order of the bytes that hooks.bytes tells */
-    KVAULT_KEY_OBJECT        /* objects of the caller, in the order that hooks.compare tells */
+    KVAULT_KEY_OBJECT,       /* objects of the caller, in the order that hooks.compare tells */
+    KVAULT_KEY_RANKED        /* the same in the order of the numbers that hooks.rank tells, compared where these tie */
 } kvault_key_kind;
 
-/* Which member holds follows from the kind: i64, f64, bytes, and `object` for both
+/* Which member holds follows from the kind: i64, f64, bytes, and `object` for all
  * kinds of objects. The bytes of a key handed out live until its entry is removed. */
 typedef union kvault_key {
     int64_t i64;
@@ -45,11 +46,14 @@ typedef struct kvault_map_hooks {
     void *context;
     /* Set *ret_order below, at or above 0 as `a` sorts before, with or behind `b`, or
      * fail. It may call the map again, also to change it, and so must itself keep
-     * both keys alive until it returns. Wanted by KVAULT_KEY_OBJECT. */
+     * both keys alive until it returns. Wanted by KVAULT_KEY_OBJECT and KVAULT_KEY_RANKED. */
     kvault_status (*compare)(void *context, void *a, void *b, int *ret_order, kvault_error *reterr);
     /* The bytes of a key, which stay where they are and as they are while the map
      * holds the key. Must not call the map. Wanted by KVAULT_KEY_OBJECT_BYTES. */
     kvault_slice (*bytes)(void *context, void *key);
+    /* The number of a key, always the same; keys sort as their numbers do, whatever compare
+     * would say. Must not call the map. Wanted by KVAULT_KEY_RANKED. */
+    int64_t (*rank)(void *context, void *key);
     /* The map lets go of a key that is an object, or of a value. Called last, when the
      * map is whole again, so it may call the map. */
     void (*release_key)(void *context, void *key);
@@ -119,6 +123,16 @@ KVAULT_API kvault_status kvault_csbtree_floor(kvault_csbtree *tree, kvault_key k
                                               void **ret_value, kvault_error *reterr) KVAULT_MUST_USE;
 KVAULT_API kvault_status kvault_csbtree_ceiling(kvault_csbtree *tree, kvault_key key, kvault_key *ret_key,
                                                 void **ret_value, kvault_error *reterr) KVAULT_MUST_USE;
+
+/* Where something belongs that is no key of this kind: set *ret_order below, at or above 0 as
+ * `key` sorts before, with or behind it, or fail. It may call the map again. */
+typedef kvault_status (*kvault_map_order)(void *context, kvault_key key, int *ret_order, kvault_error *reterr);
+
+/* The first entry at or above what `order` knows, and whether it sorts with it. All
+ * borrow. O(log n) calls. KVAULT_NOT_FOUND: there is none. */
+KVAULT_API kvault_status kvault_csbtree_ceiling_by(kvault_csbtree *tree, kvault_map_order order, void *context,
+                                                   kvault_key *ret_key, void **ret_value, bool *ret_equal,
+                                                   kvault_error *reterr) KVAULT_MUST_USE;
 
 /* ---- iteration ----
  * An iterator stands on a range of entries and takes them from either end. It owns

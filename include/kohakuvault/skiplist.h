@@ -15,8 +15,8 @@
  * Threads: all functions that take a pin may run at the same time, on any keys, and
  * none waits for another. Each takes effect at one instant between its call and its
  * return. Those that take a kvault_skiplist say what they need. Hooks that release run
- * in kvault_skiplist_leave() and kvault_skiplist_free(), on whichever thread calls these, some
- * time after the removal. */
+ * in kvault_skiplist_leave(), kvault_skiplist_leave_alone() and kvault_skiplist_free(), on
+ * whichever thread calls these, some time after the removal. */
 #ifndef KOHAKUVAULT_SKIPLIST_H
 #define KOHAKUVAULT_SKIPLIST_H
 
@@ -52,6 +52,9 @@ KVAULT_API kvault_status kvault_skiplist_enter(kvault_skiplist *list, kvault_ski
                                                kvault_error *reterr) KVAULT_MUST_USE;
 /* O(1), but for what is released now. */
 KVAULT_API void kvault_skiplist_leave(kvault_skiplist_pin *pin);
+/* Leave as the only one inside, while nobody enters, both of which the caller must know: all that was
+ * removed is released now. */
+KVAULT_API void kvault_skiplist_leave_alone(kvault_skiplist_pin *pin);
 
 /* The number of entries; exact when nobody changes the list meanwhile. Any thread, no pin. O(1). */
 KVAULT_API size_t kvault_skiplist_count(const kvault_skiplist *list);
@@ -94,6 +97,10 @@ KVAULT_API kvault_status kvault_skiplist_floor(kvault_skiplist_pin *pin, kvault_
                                                void **ret_value, kvault_error *reterr) KVAULT_MUST_USE;
 KVAULT_API kvault_status kvault_skiplist_ceiling(kvault_skiplist_pin *pin, kvault_key key, kvault_key *ret_key,
                                                  void **ret_value, kvault_error *reterr) KVAULT_MUST_USE;
+/* The first entry at or above what `order` knows (csbtree.h), and whether it sorts with it. O(log n) calls. */
+KVAULT_API kvault_status kvault_skiplist_ceiling_by(kvault_skiplist_pin *pin, kvault_map_order order, void *context,
+                                                    kvault_key *ret_key, void **ret_value, bool *ret_equal,
+                                                    kvault_error *reterr) KVAULT_MUST_USE;
 
 /* ---- iteration ----
  * An iterator remembers the last key it gave and seeks the one behind it, so it holds no

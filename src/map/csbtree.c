@@ -26,8 +26,10 @@ static kvault_status check_request(kvault_key_kind kind, unsigned order, const k
     if (order < KVAULT_CSBTREE_ORDER_MIN || order > KVAULT_CSBTREE_ORDER_MAX)
         return kvault__fail(reterr, KVAULT_E_INVALID, "order is %u, must be %u to %u", order,
                             KVAULT_CSBTREE_ORDER_MIN, KVAULT_CSBTREE_ORDER_MAX);
-    if (kind == KVAULT_KEY_OBJECT && (!hooks || !hooks->compare))
+    if ((kind == KVAULT_KEY_OBJECT || kind == KVAULT_KEY_RANKED) && (!hooks || !hooks->compare))
         return kvault__fail(reterr, KVAULT_E_INVALID, "keys that are objects need the hook compare");
+    if (kind == KVAULT_KEY_RANKED && !hooks->rank)
+        return kvault__fail(reterr, KVAULT_E_INVALID, "keys that are objects with ranks need the hook rank");
     if (kind == KVAULT_KEY_OBJECT_BYTES && (!hooks || !hooks->bytes))
         return kvault__fail(reterr, KVAULT_E_INVALID, "keys that are objects with bytes need the hook bytes");
     return KVAULT_OK;
@@ -46,7 +48,7 @@ kvault_status kvault_csbtree_new(kvault_key_kind kind, unsigned order, const kva
         return kvault__fail_nomem(reterr, sizeof *tree);
     tree->kind = kind;
     tree->capacity = order + 1 < CSB_CAPACITY_MAX ? order + 1 : CSB_CAPACITY_MAX;
-    tree->columns = csb_has_bytes(tree) ? 3 : 2;
+    tree->columns = csb_has_bytes(tree) || kind == KVAULT_KEY_RANKED ? 3 : 2;
     tree->values_at = (tree->columns - 1) * tree->capacity;
     tree->owners_at = (tree->columns - 2) * tree->capacity;
     if (hooks)
@@ -59,7 +61,7 @@ static void release_key(const kvault_csbtree *tree, void *owner)
 {
     if (tree->kind == KVAULT_KEY_BYTES)
         kvault__free(owner);
-    else if ((tree->kind == KVAULT_KEY_OBJECT || tree->kind == KVAULT_KEY_OBJECT_BYTES) && tree->hooks.release_key)
+    else if (csb_has_objects(tree) && tree->hooks.release_key)
         tree->hooks.release_key(tree->hooks.context, owner);
 }
 
@@ -145,7 +147,7 @@ kvault_status kvault__csb_entry(const kvault_csbtree *tree, const struct csb_pro
         if (rc < 0)
             return rc;
         entry.word[1].pointer = copy;
-    } else if (tree->kind == KVAULT_KEY_OBJECT_BYTES) {
+    } else if (tree->kind == KVAULT_KEY_OBJECT_BYTES || tree->kind == KVAULT_KEY_RANKED) {
         entry.word[1].pointer = probe->object;
     } else if (tree->kind == KVAULT_KEY_OBJECT) {
         entry.word[0].pointer = probe->object;
@@ -298,23 +300,24 @@ out:
     return rc;
 }
 
-kvault_key kvault__csb_key(const kvault_csbtree *tree, const struct csb_node *leaf, uint32_t at)
+kvault_key kvault__csb_key(const kvault_csbtree *tree, const struct csb_node *node, uint32_t at)
 {
     kvault_key key = { 0 };
 
     switch (tree->kind) {
     case KVAULT_KEY_I64:
-        key.i64 = leaf->words[at].rank;
+        key.i64 = node->words[at].rank;
         break;
     case KVAULT_KEY_F64:
-        key.f64 = kvault__rank_double(leaf->words[at].rank);
+        key.f64 = kvault__rank_double(node->words[at].rank);
         break;
     case KVAULT_KEY_BYTES:
-        key.bytes = csb_owner_bytes(tree, csb_owner(tree, leaf, at));
+        key.bytes = csb_owner_bytes(tree, csb_owner(tree, node, at));
         break;
     case KVAULT_KEY_OBJECT_BYTES:
     case KVAULT_KEY_OBJECT:
-        key.object = csb_owner(tree, leaf, at);
+    case KVAULT_KEY_RANKED:
+        key.object = csb_owner(tree, node, at);
         break;
     }
     return key;
@@ -374,6 +377,22 @@ kvault_status kvault_csbtree_ceiling(kvault_csbtree *tree, kvault_key key, kvaul
     TRY(kvault__csb_probe(tree, key, &probe, reterr));
     TRY(kvault__csb_place(tree, &probe, &leaf, &at, &found, reterr));
     rc = entry_out(tree, leaf, at, ret_key, ret_value);
+out:
+    return rc;
+}
+
+kvault_status kvault_csbtree_ceiling_by(kvault_csbtree *tree, kvault_map_order order, void *context,
+                                        kvault_key *ret_key, void **ret_value, bool *ret_equal, kvault_error *reterr)
+{
+    const struct csb_node *leaf = NULL;
+    uint32_t at = 0;
+    bool equal = false;
+    kvault_status rc;
+
+    TRY(kvault__csb_place_by(tree, order, context, &leaf, &at, &equal, reterr));
+    rc = entry_out(tree, leaf, at, ret_key, ret_value);
+    if (rc == KVAULT_OK)
+        *ret_equal = equal;
 out:
     return rc;
 }

@@ -56,6 +56,10 @@ kvault_status kvault__csb_probe(const kvault_csbtree *tree, kvault_key key, stru
         probe.object = key.object;
         probe_bytes(tree, tree->hooks.bytes(tree->hooks.context, key.object), &probe);
         break;
+    case KVAULT_KEY_RANKED:
+        probe.object = key.object;
+        probe.rank = tree->hooks.rank(tree->hooks.context, key.object);
+        break;
     case KVAULT_KEY_OBJECT:
         probe.object = key.object;
         break;
@@ -81,14 +85,20 @@ static uint32_t count_below(const union csb_word *ranks, uint32_t count, int64_t
     return (uint32_t)(base - ranks) + (base->rank < rank);
 }
 
+/* Where the entries end that, from `low` on, have this rank. */
+static uint32_t end_of_ties(const struct csb_node *node, uint32_t low, int64_t rank)
+{
+    if (rank == INT64_MAX)
+        return node->count;
+    return low + count_below(node->words + low, node->count - low, rank + 1);
+}
+
 /* Among entries from `low` on whose ranks tie with the probe's, compare the bytes. */
 static uint32_t settle_ties(const kvault_csbtree *tree, const struct csb_node *node, const struct csb_probe *probe,
                             uint32_t low, bool *ret_found)
 {
-    uint32_t high = node->count;
+    uint32_t high = end_of_ties(node, low, probe->rank);
 
-    if (probe->rank < INT64_MAX)
-        high = low + count_below(node->words + low, node->count - low, probe->rank + 1);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int order = kvault__bytes_order(csb_owner_bytes(tree, csb_owner(tree, node, middle)), probe->bytes);
@@ -105,7 +115,7 @@ static uint32_t settle_ties(const kvault_csbtree *tree, const struct csb_node *n
     return low;
 }
 
-/* The first entry of a node at or above the probe, for kinds with ranks. */
+/* The first entry of a node at or above the probe, for kinds that foreign code does not compare. */
 static uint32_t find_by_rank(const kvault_csbtree *tree, const struct csb_node *node, const struct csb_probe *probe,
                              bool *ret_found)
 {
@@ -135,12 +145,28 @@ kvault_status kvault__csb_compare(kvault_csbtree *tree, const struct csb_probe *
     return KVAULT_OK;
 }
 
+kvault_status kvault__csb_probe_order(kvault_csbtree *tree, const struct csb_probe *a, const struct csb_probe *b,
+                                      int *ret_order, kvault_error *reterr)
+{
+    *ret_order = (a->rank > b->rank) - (a->rank < b->rank); /* 0 for KVAULT_KEY_OBJECT */
+    if (csb_has_bytes(tree))
+        *ret_order = kvault__bytes_order(a->bytes, b->bytes);
+    else if (csb_has_order(tree) && *ret_order == 0)
+        return kvault__csb_compare(tree, b, a->object, b->object, ret_order, reterr);
+    return KVAULT_OK;
+}
+
+/* The first entry of a node at or above the probe, by the comparator. */
 static kvault_status find_by_order(kvault_csbtree *tree, const struct csb_node *node, const struct csb_probe *probe,
                                    uint32_t *ret_at, bool *ret_found, kvault_error *reterr)
 {
     uint32_t low = 0, high = node->count;
 
     *ret_found = false;
+    if (tree->kind == KVAULT_KEY_RANKED) {
+        low = count_below(node->words, node->count, probe->rank);
+        high = end_of_ties(node, low, probe->rank);
+    }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int order = 0;
@@ -179,7 +205,7 @@ kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *pro
     for (uint32_t level = 0; level < height; level++) {
         uint32_t at;
 
-        if (tree->kind == KVAULT_KEY_OBJECT) {
+        if (csb_has_order(tree)) {
             kvault_status rc = find_by_order(tree, node, probe, &at, &found, reterr);
             if (rc < 0)
                 return rc;
@@ -197,6 +223,15 @@ kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *pro
     return KVAULT_OK;
 }
 
+/* Make a place normal that may be behind the last entry of its leaf. */
+static void set_place(const struct csb_node *leaf, uint32_t at, const struct csb_node **ret_leaf, uint32_t *ret_at)
+{
+    bool behind = leaf && at == leaf->count;
+
+    *ret_leaf = behind ? leaf->next : leaf;
+    *ret_at = behind ? 0 : at;
+}
+
 kvault_status kvault__csb_place(kvault_csbtree *tree, const struct csb_probe *probe, const struct csb_node **ret_leaf,
                                 uint32_t *ret_at, bool *ret_found, kvault_error *reterr)
 {
@@ -205,12 +240,57 @@ kvault_status kvault__csb_place(kvault_csbtree *tree, const struct csb_probe *pr
 
     if (rc < 0)
         return rc;
-    *ret_leaf = tree->height > 0 ? path.node[tree->height - 1] : NULL;
-    *ret_at = tree->height > 0 ? path.at[tree->height - 1] : 0;
-    if (*ret_leaf && *ret_at == (*ret_leaf)->count) {
-        *ret_leaf = (*ret_leaf)->next;
-        *ret_at = 0;
+    if (tree->height > 0)
+        set_place(path.node[tree->height - 1], path.at[tree->height - 1], ret_leaf, ret_at);
+    else
+        set_place(NULL, 0, ret_leaf, ret_at);
+    return KVAULT_OK;
+}
+
+/* The first entry of a node at or above what `order` knows. */
+static kvault_status find_by_caller(kvault_csbtree *tree, const struct csb_node *node, kvault_map_order order_of,
+                                    void *context, uint32_t *ret_at, bool *ret_found, kvault_error *reterr)
+{
+    uint32_t low = 0, high = node->count;
+    uint64_t version = tree->version;
+
+    *ret_found = false;
+    while (low < high && !*ret_found) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = 0;
+        kvault_status rc = order_of(context, kvault__csb_key(tree, node, middle), &order, reterr);
+
+        if (rc < 0)
+            return rc;
+        if (tree->version != version)
+            return kvault__fail(reterr, KVAULT_E_REENTERED, "the tree was changed while its keys were compared");
+        *ret_found = order == 0;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    *ret_at = high;
+    return KVAULT_OK;
+}
+
+kvault_status kvault__csb_place_by(kvault_csbtree *tree, kvault_map_order order, void *context,
+                                   const struct csb_node **ret_leaf, uint32_t *ret_at, bool *ret_found,
+                                   kvault_error *reterr)
+{
+    const struct csb_node *node = tree->root;
+    uint32_t at = 0;
+
+    *ret_found = false;
+    for (uint32_t left = tree->height; left > 0; left--) {
+        kvault_status rc = find_by_caller(tree, node, order, context, &at, ret_found, reterr);
+
+        if (rc < 0)
+            return rc;
+        if (left > 1)
+            node = csb_child(tree, node, child_for(at, *ret_found));
+    }
+    set_place(node, at, ret_leaf, ret_at);
     return KVAULT_OK;
 }
 
@@ -272,7 +352,7 @@ kvault_status kvault_csbtree_get_many(kvault_csbtree *tree, const kvault_key *ke
     struct csb_probe probes[GROUP_KEYS];
     kvault_status rc = KVAULT_OK;
 
-    if (tree->kind == KVAULT_KEY_OBJECT)
+    if (csb_has_order(tree))
         return get_one_by_one(tree, keys, count, absent, ret_values, reterr);
     for (size_t done = 0; done < count;) {
         size_t group = count - done < GROUP_KEYS ? count - done : GROUP_KEYS;

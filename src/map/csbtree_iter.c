@@ -4,7 +4,6 @@
  * Both are normal: an index below its leaf's count, or no leaf, behind the last entry.
  * So they are equal exactly when nothing is left. They hold as long as the tree has the version it had. */
 #include "map/csbtree_node.h"
-#include "map/rank.h"
 
 #include "base/banned.h"
 
@@ -20,30 +19,14 @@ static bool is_done(const kvault_csbtree_iter *iter)
     return iter->low_leaf == iter->high_leaf && iter->low_at == iter->high_at;
 }
 
-/* Whether no key is at or above *start and below *stop. */
-static kvault_status is_empty_range(kvault_csbtree *tree, const struct csb_probe *start, const struct csb_probe *stop,
-                                    bool *ret_empty, kvault_error *reterr)
-{
-    int order = (start->rank > stop->rank) - (start->rank < stop->rank);
-
-    if (tree->kind == KVAULT_KEY_OBJECT) {
-        kvault_status rc = kvault__csb_compare(tree, start, start->object, stop->object, &order, reterr);
-        if (rc < 0)
-            return rc;
-    } else if (csb_has_bytes(tree)) {
-        order = kvault__bytes_order(start->bytes, stop->bytes);
-    }
-    *ret_empty = order >= 0;
-    return KVAULT_OK;
-}
-
 kvault_status kvault_csbtree_iter_init(kvault_csbtree_iter *iter, kvault_csbtree *tree, const kvault_key *start,
                                        const kvault_key *stop, kvault_error *reterr)
 {
     kvault_csbtree_iter made = { .tree = tree, .version = tree->version, .low_leaf = tree->first };
     struct csb_probe from, to;
     const struct csb_node *leaf = NULL;
-    bool found, empty = false;
+    bool found;
+    int order = -1;
     kvault_status rc = KVAULT_OK;
 
     if (start)
@@ -51,8 +34,8 @@ kvault_status kvault_csbtree_iter_init(kvault_csbtree_iter *iter, kvault_csbtree
     if (stop)
         TRY(kvault__csb_probe(tree, *stop, &to, reterr));
     if (start && stop)
-        TRY(is_empty_range(tree, &from, &to, &empty, reterr));
-    if (empty) {
+        TRY(kvault__csb_probe_order(tree, &from, &to, &order, reterr));
+    if (order >= 0) {
         made.low_leaf = NULL;
         goto out;
     }

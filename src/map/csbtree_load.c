@@ -5,7 +5,6 @@
  * the nodes are filled to the last entry. Only the last node of a level may be
  * short; an inner one that would have a single child gets a second from its neighbour. */
 #include "map/csbtree_node.h"
-#include "map/rank.h"
 
 #include "base/alloc.h"
 #include "base/checked.h"
@@ -17,18 +16,12 @@ static kvault_status check_rise(kvault_csbtree *tree, const kvault_key *keys, si
     struct csb_probe before, probe;
 
     for (size_t i = 0; i < count; i++, before = probe) {
-        int order = 0;
+        int order = -1;
         kvault_status rc = kvault__csb_probe(tree, keys[i], &probe, reterr);
 
+        if (rc >= 0 && i > 0)
+            rc = kvault__csb_probe_order(tree, &before, &probe, &order, reterr);
         if (rc < 0)
-            return rc;
-        if (i == 0)
-            continue;
-        if (csb_has_bytes(tree))
-            order = kvault__bytes_order(before.bytes, probe.bytes);
-        else if (tree->kind != KVAULT_KEY_OBJECT)
-            order = before.rank < probe.rank ? -1 : 1;
-        else if ((rc = kvault__csb_compare(tree, &probe, before.object, probe.object, &order, reterr)) < 0)
             return rc;
         if (order >= 0)
             return kvault__fail_at(reterr, KVAULT_E_INVALID, (int64_t)i, "key %zu is not above the key before it", i);

@@ -8,11 +8,12 @@
  *   I64, F64      keys are ranks; there is no owners column
  *   BYTES         keys are ranks, owners are the tree's own copies of the bytes
  *   OBJECT_BYTES  keys are ranks, owners are the caller's objects
+ *   RANKED        the same, with the ranks that the caller tells
  *   OBJECT        the caller's objects stand in the keys column; no owners column
  *
  * A rank is an int64 that sorts as the key does: the number itself, the bits of a
  * double turned so that they sort, or the 8 bytes behind the prefix that all keys
- * of the tree have in common. Only ranks of bytes may tie, and then the bytes decide.
+ * of the tree have in common. Ranks of bytes and of RANKED may tie; then the bytes decide, or the comparator.
  * In an inner node an entry's value is a child, and its key equals the first key of
  * that child, word for word. So a key that was removed stands nowhere, and leaves
  * and inner nodes are split, merged and searched by the same code.
@@ -120,6 +121,18 @@ static inline bool csb_has_bytes(const kvault_csbtree *tree)
     return tree->kind == KVAULT_KEY_BYTES || tree->kind == KVAULT_KEY_OBJECT_BYTES;
 }
 
+/* Whether keys are compared by foreign code, always or where ranks tie. */
+static inline bool csb_has_order(const kvault_csbtree *tree)
+{
+    return tree->kind == KVAULT_KEY_OBJECT || tree->kind == KVAULT_KEY_RANKED;
+}
+
+/* Whether keys are the caller's objects, which release_key is told of. */
+static inline bool csb_has_objects(const kvault_csbtree *tree)
+{
+    return tree->kind == KVAULT_KEY_OBJECT_BYTES || csb_has_order(tree);
+}
+
 static inline uint32_t csb_count_min(const kvault_csbtree *tree)
 {
     return tree->capacity / 2;
@@ -163,6 +176,9 @@ int64_t kvault__csb_bytes_rank(const kvault_csbtree *tree, kvault_slice bytes);
 /* Call the comparator. KVAULT_E_REENTERED: it changed the tree. */
 kvault_status kvault__csb_compare(kvault_csbtree *tree, const struct csb_probe *probe, void *a, void *b,
                                   int *ret_order, kvault_error *reterr) KVAULT_MUST_USE;
+/* The sign of the order of two probes. */
+kvault_status kvault__csb_probe_order(kvault_csbtree *tree, const struct csb_probe *a, const struct csb_probe *b,
+                                      int *ret_order, kvault_error *reterr) KVAULT_MUST_USE;
 /* Fill `path` down to the first entry at or above the probe (in the last leaf that
  * may be behind its last entry); *ret_found: whether that is the key itself. */
 kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *probe, struct csb_path *path,
@@ -173,6 +189,11 @@ kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *pro
 kvault_status kvault__csb_place(kvault_csbtree *tree, const struct csb_probe *probe, const struct csb_node **ret_leaf,
                                 uint32_t *ret_at, bool *ret_found, kvault_error *reterr) KVAULT_MUST_USE;
 
+/* The place of what `order` knows. */
+kvault_status kvault__csb_place_by(kvault_csbtree *tree, kvault_map_order order, void *context,
+                                   const struct csb_node **ret_leaf, uint32_t *ret_at, bool *ret_found,
+                                   kvault_error *reterr) KVAULT_MUST_USE;
+
 /* ---- csbtree.c ---- */
 
 /* Make an entry of a key and a value; the copy of a key's bytes is the entry's. */
@@ -180,6 +201,6 @@ kvault_status kvault__csb_entry(const kvault_csbtree *tree, const struct csb_pro
                                 struct csb_entry *ret_entry, kvault_error *reterr) KVAULT_MUST_USE;
 
 /* The key of an entry as the caller sees it. */
-kvault_key kvault__csb_key(const kvault_csbtree *tree, const struct csb_node *leaf, uint32_t at);
+kvault_key kvault__csb_key(const kvault_csbtree *tree, const struct csb_node *node, uint32_t at);
 
 #endif

@@ -30,7 +30,7 @@ static kvault_status order_of(struct walk *walk, const struct csb_node *a, uint3
     kvault_csbtree *tree = walk->tree;
     int64_t x = a->words[a_at].rank, y = b->words[b_at].rank;
 
-    if (tree->kind == KVAULT_KEY_OBJECT)
+    if (tree->kind == KVAULT_KEY_OBJECT || (tree->kind == KVAULT_KEY_RANKED && x == y))
         return kvault__csb_compare(tree, &walk->probe, csb_owner(tree, a, a_at), csb_owner(tree, b, b_at), ret_order,
                                    walk->reterr);
     if (x == y && csb_has_bytes(tree))
@@ -55,6 +55,12 @@ static kvault_status check_bytes(const struct walk *walk, const struct csb_node 
     return KVAULT_OK;
 }
 
+static bool has_its_rank(const kvault_csbtree *tree, const struct csb_node *leaf, uint32_t at)
+{
+    return tree->kind != KVAULT_KEY_RANKED ||
+           leaf->words[at].rank == tree->hooks.rank(tree->hooks.context, csb_owner(tree, leaf, at));
+}
+
 static kvault_status check_leaf(struct walk *walk, const struct csb_node *leaf)
 {
     if (leaf != walk->expected_leaf)
@@ -72,6 +78,8 @@ static kvault_status check_leaf(struct walk *walk, const struct csb_node *leaf)
             rc = broken(walk, "a key is not above the one before it");
         if (rc >= 0 && csb_has_bytes(walk->tree))
             rc = check_bytes(walk, leaf, at);
+        if (rc >= 0 && !has_its_rank(walk->tree, leaf, at))
+            rc = broken(walk, "a rank is not that of its key");
         if (rc < 0)
             return rc;
         walk->last_leaf = leaf;

@@ -215,6 +215,11 @@ void kvault__epoch_leave(struct epoch *epoch, struct epoch_record *record)
 {
     struct epoch_item *items[EPOCH_KINDS] = { NULL };
 
+    /* Relaxed: who leaves alone has synchronized with us by other means, or it would not know. Stored
+     * only once, as the line is everybody's. */
+    if (atomic_load_explicit(&record->waiting, memory_order_relaxed) > 0 &&
+        !atomic_load_explicit(&epoch->left_waiting, memory_order_relaxed))
+        atomic_store_explicit(&epoch->left_waiting, true, memory_order_relaxed);
     if (record->retired < ADVANCE_EVERY) {
         give_back(record);
         return;
@@ -227,6 +232,29 @@ void kvault__epoch_leave(struct epoch *epoch, struct epoch_record *record)
     free_items(epoch, items);
 }
 
+/* Collect all that waits, while nobody else is inside. */
+static void collect_all(struct epoch *epoch, struct epoch_item *ret_free[EPOCH_KINDS])
+{
+    for (struct epoch_block *block = epoch->first; block; block = next_block(block))
+        for (uint32_t i = 0; i < EPOCH_RECORDS; i++)
+            collect(&block->record[i], UINT64_MAX, ret_free);
+}
+
+void kvault__epoch_leave_alone(struct epoch *epoch, struct epoch_record *record)
+{
+    struct epoch_item *items[EPOCH_KINDS] = { NULL };
+
+    record->retired = 0;
+    if (atomic_load_explicit(&epoch->left_waiting, memory_order_relaxed)) {
+        atomic_store_explicit(&epoch->left_waiting, false, memory_order_relaxed);
+        collect_all(epoch, items);
+    } else if (atomic_load_explicit(&record->waiting, memory_order_relaxed) > 0) {
+        collect(record, UINT64_MAX, items);
+    }
+    give_back(record);
+    free_items(epoch, items);
+}
+
 void kvault__epoch_release(struct epoch *epoch)
 {
     struct epoch_item *items[EPOCH_KINDS] = { NULL };
@@ -234,9 +262,7 @@ void kvault__epoch_release(struct epoch *epoch)
 
     /* A hook may retire more: go on until nothing waits. */
     do {
-        for (block = epoch->first; block; block = next_block(block))
-            for (uint32_t i = 0; i < EPOCH_RECORDS; i++)
-                collect(&block->record[i], UINT64_MAX, items);
+        collect_all(epoch, items);
         if (!items[0] && !items[1])
             break;
         free_items(epoch, items);

@@ -13,6 +13,7 @@
 #define KVAULT_MAP_EPOCH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/fail.h"
 
@@ -44,6 +45,7 @@ struct epoch_block {
 
 struct epoch {
     _Alignas(128) _Atomic uint64_t now;
+    _Atomic bool left_waiting; /* a record may have been given back with items that wait */
     struct epoch_block *first;
     void (*free_item)(void *context, int kind, struct epoch_item *item);
     void *context;
@@ -60,6 +62,8 @@ kvault_status kvault__epoch_enter(struct epoch *epoch, struct epoch_record **ret
 /* Give the record back. From time to time this advances the epoch and frees items,
  * after the record is back: free_item may enter again. */
 void kvault__epoch_leave(struct epoch *epoch, struct epoch_record *record);
+/* The same for the only pin there is: frees all that waits. */
+void kvault__epoch_leave_alone(struct epoch *epoch, struct epoch_record *record);
 /* Free `item` once nobody can hold it. It must be out of reach for those who enter now. */
 void kvault__epoch_retire(struct epoch *epoch, struct epoch_record *record, int kind, struct epoch_item *item);
 

@@ -59,7 +59,7 @@ static void release_value(const kvault_skiplist *list, void *value)
 
 static void release_node(const kvault_skiplist *list, struct skip_node *node, void *value)
 {
-    bool object = list->kind == KVAULT_KEY_OBJECT || list->kind == KVAULT_KEY_OBJECT_BYTES;
+    bool object = skip_has_objects(list);
     void *key = object ? skip_key_of(node)->object : NULL;
 
     kvault__free(node);
@@ -107,8 +107,10 @@ kvault_status kvault_skiplist_new(kvault_key_kind kind, const kvault_map_hooks *
     kvault_skiplist *list = NULL;
     kvault_status rc;
 
-    if (kind == KVAULT_KEY_OBJECT && (!hooks || !hooks->compare))
+    if ((kind == KVAULT_KEY_OBJECT || kind == KVAULT_KEY_RANKED) && (!hooks || !hooks->compare))
         return kvault__fail(reterr, KVAULT_E_INVALID, "keys that are objects need the hook compare");
+    if (kind == KVAULT_KEY_RANKED && !hooks->rank)
+        return kvault__fail(reterr, KVAULT_E_INVALID, "keys that are objects with ranks need the hook rank");
     if (kind == KVAULT_KEY_OBJECT_BYTES && (!hooks || !hooks->bytes))
         return kvault__fail(reterr, KVAULT_E_INVALID, "keys that are objects with bytes need the hook bytes");
     list = kvault__alloc_aligned(_Alignof(kvault_skiplist), sizeof *list);
@@ -171,6 +173,14 @@ void kvault_skiplist_leave(kvault_skiplist_pin *pin)
 
     pin->record = NULL;
     kvault__epoch_leave(&pin->list->epoch, record);
+}
+
+void kvault_skiplist_leave_alone(kvault_skiplist_pin *pin)
+{
+    struct epoch_record *record = pin->record;
+
+    pin->record = NULL;
+    kvault__epoch_leave_alone(&pin->list->epoch, record);
 }
 
 size_t kvault_skiplist_count(const kvault_skiplist *list)

@@ -31,6 +31,10 @@ kvault_status kvault__skip_probe(const kvault_skiplist *list, kvault_key key, st
         probe.bytes = list->hooks.bytes(list->hooks.context, key.object);
         probe.rank = kvault__bytes_rank(probe.bytes, 0);
         break;
+    case KVAULT_KEY_RANKED:
+        probe.object = key.object;
+        probe.rank = list->hooks.rank(list->hooks.context, key.object);
+        break;
     case KVAULT_KEY_OBJECT:
         probe.object = key.object;
         break;
@@ -71,6 +75,7 @@ kvault_key kvault__skip_key(const kvault_skiplist *list, const struct skip_node 
         break;
     case KVAULT_KEY_OBJECT_BYTES:
     case KVAULT_KEY_OBJECT:
+    case KVAULT_KEY_RANKED:
         key.object = skip_key_of(node)->object;
         break;
     }
@@ -80,12 +85,16 @@ kvault_key kvault__skip_key(const kvault_skiplist *list, const struct skip_node 
 kvault_status kvault__skip_order(const kvault_skiplist *list, const struct skip_node *node,
                                  const struct skip_probe *probe, int *ret_order, kvault_error *reterr)
 {
-    if (list->kind == KVAULT_KEY_OBJECT)
-        return list->hooks.compare(list->hooks.context, skip_key_of(node)->object, probe->object, ret_order, reterr);
-    if (node->rank == probe->rank && skip_has_bytes(list))
-        *ret_order = kvault__bytes_order(skip_key_of(node)->bytes, probe->bytes);
-    else
-        *ret_order = (node->rank > probe->rank) - (node->rank < probe->rank);
+    if (probe->order)
+        return probe->order(probe->context, kvault__skip_key(list, node), ret_order, reterr);
+    *ret_order = (node->rank > probe->rank) - (node->rank < probe->rank); /* 0 for KVAULT_KEY_OBJECT */
+    if (*ret_order == 0 && has_key(list)) {
+        const struct skip_key *key = skip_key_of(node);
+
+        if (!skip_has_bytes(list))
+            return list->hooks.compare(list->hooks.context, key->object, probe->object, ret_order, reterr);
+        *ret_order = kvault__bytes_order(key->bytes, probe->bytes);
+    }
     return KVAULT_OK;
 }
 
@@ -283,5 +292,22 @@ kvault_status kvault_skiplist_ceiling(kvault_skiplist_pin *pin, kvault_key key, 
     TRY(kvault__skip_seek(pin->list, &probe, NULL, &node, &value, &equal, reterr));
     rc = entry_out(pin->list, node, value, ret_key, ret_value);
 out:
+    return rc;
+}
+
+kvault_status kvault_skiplist_ceiling_by(kvault_skiplist_pin *pin, kvault_map_order order, void *context,
+                                         kvault_key *ret_key, void **ret_value, bool *ret_equal, kvault_error *reterr)
+{
+    struct skip_probe probe = { .order = order, .context = context };
+    struct skip_node *node = NULL;
+    void *value = NULL;
+    bool equal = false;
+    kvault_status rc = kvault__skip_seek(pin->list, &probe, NULL, &node, &value, &equal, reterr);
+
+    if (rc < 0)
+        return rc;
+    rc = entry_out(pin->list, node, value, ret_key, ret_value);
+    if (rc == KVAULT_OK)
+        *ret_equal = equal;
     return rc;
 }

@@ -50,11 +50,20 @@ struct skip_probe {
     int64_t rank;
     kvault_slice bytes;
     void *object;
+    kvault_map_order order; /* where it belongs, if it is no key; else NULL */
+    void *context;
 };
 
 static inline bool skip_has_bytes(const kvault_skiplist *list)
 {
     return list->kind == KVAULT_KEY_BYTES || list->kind == KVAULT_KEY_OBJECT_BYTES;
+}
+
+/* Whether keys are the caller's objects, which release_key is told of. */
+static inline bool skip_has_objects(const kvault_skiplist *list)
+{
+    return list->kind == KVAULT_KEY_OBJECT_BYTES || list->kind == KVAULT_KEY_OBJECT ||
+           list->kind == KVAULT_KEY_RANKED;
 }
 
 static inline struct skip_key *skip_key_of(const struct skip_node *node)

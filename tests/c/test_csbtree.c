@@ -82,7 +82,14 @@ static void count_value(void *context, void *value)
     released_values++;
 }
 
-static const kvault_map_hooks hooks = { NULL, compare, text_bytes, count_key, count_value };
+/* Five keys of a number tie. */
+static int64_t text_rank(void *context, void *key)
+{
+    (void)context;
+    return ((struct text *)key - texts) / 5;
+}
+
+static const kvault_map_hooks hooks = { NULL, compare, text_bytes, text_rank, count_key, count_value };
 
 static kvault_key key_of(kvault_key_kind kind, int number)
 {
@@ -100,6 +107,7 @@ static kvault_key key_of(kvault_key_kind kind, int number)
         break;
     case KVAULT_KEY_OBJECT_BYTES:
     case KVAULT_KEY_OBJECT:
+    case KVAULT_KEY_RANKED:
         key.object = &texts[number];
         break;
     }
@@ -119,13 +127,14 @@ static bool key_is(kvault_key_kind kind, kvault_key key, int number)
         return key.bytes.size == want.bytes.size && memcmp(key.bytes.data, want.bytes.data, want.bytes.size) == 0;
     case KVAULT_KEY_OBJECT_BYTES:
     case KVAULT_KEY_OBJECT:
+    case KVAULT_KEY_RANKED:
         return key.object == want.object;
     }
     return false;
 }
 
 static const kvault_key_kind kinds[] = { KVAULT_KEY_I64, KVAULT_KEY_F64, KVAULT_KEY_BYTES, KVAULT_KEY_OBJECT_BYTES,
-                                         KVAULT_KEY_OBJECT };
+                                         KVAULT_KEY_OBJECT, KVAULT_KEY_RANKED };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
 static kvault_csbtree *new_tree(kvault_key_kind kind, unsigned order)
@@ -411,6 +420,41 @@ static void get_many_equals_a_loop_of_gets(void)
     }
 }
 
+/* ---- what is no key ---- */
+
+static kvault_status order_of_half(void *context, kvault_key key, int *ret_order, kvault_error *reterr)
+{
+    double number = (double)key.i64, half = *(double *)context;
+
+    (void)reterr;
+    *ret_order = (number > half) - (number < half);
+    return KVAULT_OK;
+}
+
+static void a_place_is_found_for_what_is_no_key(void)
+{
+    for (unsigned order = 3; order < 64; order += 60)
+        for (int64_t count = 0; count < 300; count += 1 + count / 4) {
+            kvault_csbtree *tree = new_tree(KVAULT_KEY_I64, order);
+
+            for (int64_t i = 0; i < count; i++)
+                CHECK_OK(kvault_csbtree_insert(tree, (kvault_key){ .i64 = i }, as_value(1 + (uintptr_t)i), NULL, NULL), NULL);
+            for (double half = -1; half < (double)count + 1; half += 0.5) {
+                int64_t want = half < 0 ? 0 : (int64_t)(half + 0.5);
+                kvault_key key = { .i64 = -7 };
+                bool equal = false;
+                void *value = NULL;
+                kvault_status rc =
+                    kvault_csbtree_ceiling_by(tree, order_of_half, &half, &key, &value, &equal, NULL);
+
+                CHECK(rc == (want < count ? KVAULT_OK : KVAULT_NOT_FOUND));
+                CHECK(rc || (key.i64 == want && (uintptr_t)value == 1 + (uintptr_t)want));
+                CHECK(rc || equal == !((double)want > half));
+            }
+            kvault_csbtree_free(tree);
+        }
+}
+
 /* ---- special keys ---- */
 
 static void doubles_sort_as_numbers(void)
@@ -490,6 +534,7 @@ static void a_prefix_longer_than_the_tree_knows_is_no_trouble(void)
 
 static void orders_and_hooks_are_checked(void)
 {
+    kvault_map_hooks no_rank = hooks;
     kvault_csbtree *tree = NULL;
     kvault_error err = KVAULT_ERROR_INIT;
 
@@ -498,6 +543,10 @@ static void orders_and_hooks_are_checked(void)
     CHECK_STATUS(kvault_csbtree_new(KVAULT_KEY_I64, 4097, NULL, &tree, &err), KVAULT_E_INVALID, &err);
     CHECK_STATUS(kvault_csbtree_new(KVAULT_KEY_OBJECT, 63, NULL, &tree, &err), KVAULT_E_INVALID, &err);
     CHECK_STATUS(kvault_csbtree_new(KVAULT_KEY_OBJECT_BYTES, 63, NULL, &tree, &err), KVAULT_E_INVALID, &err);
+    CHECK_STATUS(kvault_csbtree_new(KVAULT_KEY_RANKED, 63, NULL, &tree, &err), KVAULT_E_INVALID, &err);
+    no_rank.rank = NULL;
+    CHECK_STATUS(kvault_csbtree_new(KVAULT_KEY_RANKED, 63, &no_rank, &tree, &err), KVAULT_E_INVALID, &err);
+    CHECK_MESSAGE(&err, "need the hook rank");
     CHECK(tree == NULL);
     kvault_csbtree_free(NULL);
 }
@@ -508,7 +557,7 @@ static void what_is_removed_or_replaced_is_released_once(void)
 {
     for (size_t k = 0; k < KINDS; k++) {
         kvault_csbtree *tree = new_tree(kinds[k], 7);
-        bool objects = kinds[k] == KVAULT_KEY_OBJECT || kinds[k] == KVAULT_KEY_OBJECT_BYTES;
+        bool objects = kinds[k] >= KVAULT_KEY_OBJECT_BYTES;
         void *old;
 
         released_keys = released_values = 0;
@@ -552,11 +601,17 @@ static void an_iterator_notices_a_change(void)
 
 /* ---- comparators ---- */
 
+static kvault_status order_of_text(void *context, kvault_key key, int *ret_order, kvault_error *reterr)
+{
+    return compare(NULL, key.object, context, ret_order, reterr);
+}
+
 /* Every operation, on a tree of the even texts from 0 to 198. */
 static kvault_status operate(kvault_csbtree *tree, int which, kvault_error *err)
 {
     kvault_key key = { .object = &texts[which % 2 ? 80 : 81] }, stop = { .object = &texts[150] }, other;
     kvault_csbtree_iter iter;
+    bool equal;
     void *value;
 
     switch (which / 2) {
@@ -574,19 +629,21 @@ static kvault_status operate(kvault_csbtree *tree, int which, kvault_error *err)
         return kvault_csbtree_add(tree, key, NULL, &value, err);
     case 6:
         return kvault_csbtree_get_many(tree, &key, 1, NULL, &value, err);
+    case 7:
+        return kvault_csbtree_ceiling_by(tree, order_of_text, key.object, &other, &value, &equal, err);
     default:
         return kvault_csbtree_iter_init(&iter, tree, &key, &stop, err);
     }
 }
 
 /* Let the 1st, 2nd, 3rd... comparison of every operation fail, or change the tree. */
-static void provoke(bool change, kvault_status want)
+static void provoke(kvault_key_kind kind, bool change, kvault_status want)
 {
     kvault_error err = KVAULT_ERROR_INIT;
 
-    for (int which = 0; which < 16; which++)
+    for (int which = 0; which < 18; which++)
         for (long nth = 1;; nth++) {
-            kvault_csbtree *tree = new_tree(KVAULT_KEY_OBJECT, 7);
+            kvault_csbtree *tree = new_tree(kind, 7);
             kvault_status rc;
             bool reached;
 
@@ -612,12 +669,14 @@ static void provoke(bool change, kvault_status want)
 
 static void a_comparator_that_fails_leaves_the_tree_as_it_was(void)
 {
-    provoke(false, KVAULT_E_COMPARE);
+    provoke(KVAULT_KEY_OBJECT, false, KVAULT_E_COMPARE);
+    provoke(KVAULT_KEY_RANKED, false, KVAULT_E_COMPARE);
 }
 
 static void a_comparator_that_changes_the_tree_is_noticed(void)
 {
-    provoke(true, KVAULT_E_REENTERED);
+    provoke(KVAULT_KEY_OBJECT, true, KVAULT_E_REENTERED);
+    provoke(KVAULT_KEY_RANKED, true, KVAULT_E_REENTERED);
 }
 
 static void a_load_whose_comparator_fails_leaves_an_empty_tree(void)
@@ -701,6 +760,7 @@ int main(void)
     RUN(a_load_equals_insertion_at_every_size);
     RUN(a_load_refuses_keys_that_do_not_rise);
     RUN(get_many_equals_a_loop_of_gets);
+    RUN(a_place_is_found_for_what_is_no_key);
     RUN(doubles_sort_as_numbers);
     RUN(bytes_sort_as_memcmp_with_prefixes_first);
     RUN(a_prefix_longer_than_the_tree_knows_is_no_trouble);

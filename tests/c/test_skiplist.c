@@ -87,9 +87,16 @@ static void count_value(void *context, void *value)
     released_values++;
 }
 
-static const kvault_map_hooks hooks = { NULL, compare, text_bytes, count_key, count_value };
+/* Five keys of a number tie. */
+static int64_t text_rank(void *context, void *key)
+{
+    (void)context;
+    return ((struct text *)key - texts) / 5;
+}
+
+static const kvault_map_hooks hooks = { NULL, compare, text_bytes, text_rank, count_key, count_value };
 static const kvault_key_kind kinds[] = { KVAULT_KEY_I64, KVAULT_KEY_F64, KVAULT_KEY_BYTES, KVAULT_KEY_OBJECT_BYTES,
-                                         KVAULT_KEY_OBJECT };
+                                         KVAULT_KEY_OBJECT, KVAULT_KEY_RANKED };
 #define KINDS (sizeof kinds / sizeof kinds[0])
 
 static kvault_key key_of(kvault_key_kind kind, int number)
@@ -283,7 +290,7 @@ static void what_is_removed_is_released_once_and_not_under_a_pin(void)
 {
     for (size_t k = 0; k < KINDS; k++) {
         kvault_skiplist *list = new_list(kinds[k]);
-        bool objects = kinds[k] == KVAULT_KEY_OBJECT || kinds[k] == KVAULT_KEY_OBJECT_BYTES;
+        bool objects = kinds[k] >= KVAULT_KEY_OBJECT_BYTES;
         kvault_skiplist_pin pin, reader;
 
         CHECK_OK(kvault_skiplist_enter(list, &reader, NULL), NULL);
@@ -300,6 +307,61 @@ static void what_is_removed_is_released_once_and_not_under_a_pin(void)
         kvault_skiplist_free(list);
         CHECK(released_keys == (objects ? KEYS_MAX : 0) && released_values == 2 * KEYS_MAX);
     }
+}
+
+static void who_leaves_alone_releases_all_that_waits(void)
+{
+    kvault_skiplist *list = new_list(KVAULT_KEY_OBJECT);
+    kvault_skiplist_pin pin, other;
+
+    for (int i = 0; i < 200; i++) {
+        CHECK_OK(kvault_skiplist_enter(list, &pin, NULL), NULL);
+        CHECK_OK(kvault_skiplist_insert(&pin, key_of(KVAULT_KEY_OBJECT, i), NULL, NULL, NULL), NULL);
+        CHECK_STATUS(kvault_skiplist_set(&pin, key_of(KVAULT_KEY_OBJECT, i), NULL, NULL, NULL), KVAULT_END, NULL);
+        CHECK_OK(kvault_skiplist_remove(&pin, key_of(KVAULT_KEY_OBJECT, i), NULL, NULL), NULL);
+        /* Now and then another one is inside, and its items are found by the next to leave alone. */
+        if (i % 3 == 0) {
+            CHECK_OK(kvault_skiplist_enter(list, &other, NULL), NULL);
+            CHECK_OK(kvault_skiplist_insert(&other, key_of(KVAULT_KEY_OBJECT, i), NULL, NULL, NULL), NULL);
+            CHECK_OK(kvault_skiplist_remove(&other, key_of(KVAULT_KEY_OBJECT, i), NULL, NULL), NULL);
+            kvault_skiplist_leave(&other);
+        }
+        kvault_skiplist_leave_alone(&pin);
+        CHECK(released_keys == i + 1 + i / 3 + 1 && released_values == 2 * (i + 1) + i / 3 + 1);
+    }
+    kvault_skiplist_free(list);
+}
+
+static kvault_status order_of_half(void *context, kvault_key key, int *ret_order, kvault_error *reterr)
+{
+    double number = (double)key.i64, half = *(double *)context;
+
+    (void)reterr;
+    *ret_order = (number > half) - (number < half);
+    return KVAULT_OK;
+}
+
+static void a_place_is_found_for_what_is_no_key(void)
+{
+    kvault_skiplist *list = new_list(KVAULT_KEY_I64);
+    kvault_skiplist_pin pin;
+
+    CHECK_OK(kvault_skiplist_enter(list, &pin, NULL), NULL);
+    for (int64_t count = 0; count < 40; count++) {
+        for (double half = -1; half < (double)count + 1; half += 0.5) {
+            int64_t want = half < 0 ? 0 : (int64_t)(half + 0.5);
+            kvault_key key = { .i64 = -7 };
+            bool equal = false;
+            void *value = NULL;
+            kvault_status rc = kvault_skiplist_ceiling_by(&pin, order_of_half, &half, &key, &value, &equal, NULL);
+
+            CHECK(rc == (want < count ? KVAULT_OK : KVAULT_NOT_FOUND));
+            CHECK(rc || (key.i64 == want && (uintptr_t)value == (uintptr_t)want && equal == !((double)want > half)));
+        }
+        CHECK_OK(kvault_skiplist_insert(&pin, (kvault_key){ .i64 = count }, as_value((uintptr_t)count), NULL, NULL), NULL);
+    }
+    kvault_skiplist_leave(&pin);
+    kvault_skiplist_free(list);
 }
 
 static void a_cleared_list_is_empty_and_releases_all(void)
@@ -359,9 +421,15 @@ static void an_iterator_survives_every_change(void)
 
 /* ---- comparators ---- */
 
+static kvault_status order_of_text(void *context, kvault_key key, int *ret_order, kvault_error *reterr)
+{
+    return compare(NULL, key.object, context, ret_order, reterr);
+}
+
 static kvault_status operate(kvault_skiplist_pin *pin, int which, kvault_error *err)
 {
     kvault_key key = { .object = &texts[which % 2 ? 80 : 81] }, other;
+    bool equal;
     void *value;
 
     switch (which / 2) {
@@ -375,19 +443,21 @@ static kvault_status operate(kvault_skiplist_pin *pin, int which, kvault_error *
         return kvault_skiplist_floor(pin, key, &other, &value, err);
     case 4:
         return kvault_skiplist_ceiling(pin, key, &other, &value, err);
+    case 5:
+        return kvault_skiplist_ceiling_by(pin, order_of_text, key.object, &other, &value, &equal, err);
     default:
         return kvault_skiplist_set(pin, key, NULL, NULL, err);
     }
 }
 
 /* Let the 1st, 2nd, 3rd... comparison of every operation fail, or change the list. */
-static void provoke(bool change)
+static void provoke(kvault_key_kind kind, bool change)
 {
     kvault_error err = KVAULT_ERROR_INIT;
 
-    for (int which = 0; which < 12; which++)
+    for (int which = 0; which < 14; which++)
         for (long nth = 1;; nth++) {
-            kvault_skiplist *list = new_list(KVAULT_KEY_OBJECT);
+            kvault_skiplist *list = new_list(kind);
             kvault_skiplist_pin pin;
             kvault_status rc;
             bool reached;
@@ -421,7 +491,8 @@ static void a_comparator_that_fails_leaves_the_list_as_it_was(void)
 {
     long live = kvtest_alloc_live();
 
-    provoke(false);
+    provoke(KVAULT_KEY_OBJECT, false);
+    provoke(KVAULT_KEY_RANKED, false);
     CHECK(kvtest_alloc_live() == live);
 }
 
@@ -429,7 +500,8 @@ static void a_comparator_may_change_the_list(void)
 {
     long live = kvtest_alloc_live();
 
-    provoke(true);
+    provoke(KVAULT_KEY_OBJECT, true);
+    provoke(KVAULT_KEY_RANKED, true);
     CHECK(kvtest_alloc_live() == live);
 }
 
@@ -550,6 +622,8 @@ int main(void)
     RUN(the_list_agrees_with_a_sorted_array);
     RUN(nan_and_missing_hooks_are_refused);
     RUN(what_is_removed_is_released_once_and_not_under_a_pin);
+    RUN(who_leaves_alone_releases_all_that_waits);
+    RUN(a_place_is_found_for_what_is_no_key);
     RUN(a_cleared_list_is_empty_and_releases_all);
     RUN(an_iterator_survives_every_change);
     RUN(a_comparator_that_fails_leaves_the_list_as_it_was);
