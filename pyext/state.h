@@ -10,7 +10,7 @@
 #include "kohakuvault/kohakuvault.h"
 
 #define KVPY_STATE_FIELDS(X)                                                                                           \
-    X(HandleType)                                                                                                      \
+    X(HandleType) X(CSBTreeType) X(CSBTreeIterType)                                                                    \
     X(StoreType) X(ScanType) X(BlobType) X(str_sqlite_code) X(KohakuVaultError) X(NotFound) X(DatabaseBusy)            \
         X(InvalidArgument) X(WrongType) X(IoError) X(CorruptData) X(ClosedHandle) X(ReadOnly) X(ForkedHandle)
 
@@ -46,5 +46,7 @@ int kvpy_handle_exec(PyObject *module, kvpy_state *state);
 int kvpy_store_exec(PyObject *module, kvpy_state *state);
 int kvpy_scan_exec(PyObject *module, kvpy_state *state);
 int kvpy_blob_exec(PyObject *module, kvpy_state *state);
+int kvpy_csbtree_exec(PyObject *module, kvpy_state *state);
+int kvpy_csbtree_iter_exec(PyObject *module, kvpy_state *state);
 
 #endif

@@ -1,6 +1,7 @@
 """One SQLite file for blobs of any size, typed columns and records."""
 
 from . import errors
+from ._kvault import CSBTree
 from ._kvault import version as __version__
 from .errors import (
     ClosedHandle,
@@ -20,6 +21,7 @@ from .process import watch_process
 from .vault import Problem, Vault
 
 __all__ = [
+    "CSBTree",
     "ClosedHandle",
     "CorruptData",
     "DatabaseBusy",
