@@ -35,6 +35,7 @@ enum {
     KVAULT_GIVEN_CACHE_BYTES = 4,
     KVAULT_GIVEN_WAL = 8,
     KVAULT_GIVEN_DURABILITY = 16,
+    KVAULT_GIVEN_GATHER_WRITES = 32,
 };
 
 typedef struct kvault_options {
@@ -51,6 +52,8 @@ typedef struct kvault_options {
     void *interrupted_ctx;
     void (*warn)(void *ctx, const char *message); /* what the user should know: a WAL that cannot shrink, two SQLites */
     void *warn_ctx;                               /* called with no lock held; NULL: nobody is told */
+    bool gather_writes;             /* true: a transaction's writes to the WAL are made in few large pieces; false: by
+                                       SQLite's own VFS, page by page. The file is the same either way */
 } kvault_options;
 
 /* Fill in the defaults above. */

@@ -129,6 +129,7 @@ struct storage_config {
     uint64_t mmap_size;
     uint64_t cache_bytes;  /* of this connection's page cache */
     bool wal;
+    bool gather_writes;    /* appends to the log are gathered, the disk is set to work early */
     bool full_sync;        /* durability full */
     bool read_only;        /* creates and changes nothing */
 };

@@ -18,6 +18,7 @@ static struct storage_config config_of(const struct engine *engine, uint64_t cac
         .mmap_size = engine->options.mmap_size,
         .cache_bytes = cache_bytes,
         .wal = engine->options.enable_wal && !engine->memory,
+        .gather_writes = engine->options.gather_writes,
         .full_sync = engine->options.durability == KVAULT_DURABILITY_FULL,
         .read_only = !engine->writable,
     };

@@ -197,6 +197,8 @@ static kvault_status check_options(const struct engine *engine, const kvault_opt
         what = "enable_wal";
     else if ((options->given & KVAULT_GIVEN_DURABILITY) && options->durability != have->durability)
         what = "durability";
+    else if ((options->given & KVAULT_GIVEN_GATHER_WRITES) && options->gather_writes != have->gather_writes)
+        what = "gather_writes";
     if (what)
         return kvault__fail(reterr, KVAULT_E_INVALID,
                             "cannot open \"%s\" with this %s: the file is open in this process with another one",

@@ -16,6 +16,7 @@ void kvault_options_init(kvault_options *options)
         .enable_wal = true,
         .durability = KVAULT_DURABILITY_NORMAL,
         .busy_timeout_ms = 5000,
+        .gather_writes = true,
     };
 }
 

@@ -1,20 +1,16 @@
 /* busy.c - see busy.h.
  *
- * The holder of a lock is found by F_GETLK on a descriptor that SQLite itself has open:
- * we look for it in /proc/self/fd by device and inode, since opening the file and
- * closing it again would drop every lock that this process has on it. */
+ * The holder of a lock is found by F_GETLK on a descriptor that SQLite itself has open (descriptor.h). */
 #include "storage/sqlite/busy.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "storage/sqlite/descriptor.h"
 #include "storage/sqlite/fail.h"
 #include "base/banned.h"
 
@@ -73,35 +69,10 @@ void kvault__busy_install(storage_conn *conn)
     sqlite3_progress_handler(conn->db, PROGRESS_STEPS, on_progress, conn);
 }
 
-/* SQLite's descriptor of the file, or -1. */
-static int find_descriptor(const char *path)
-{
-    struct stat want, at;
-    struct dirent *entry;
-    int found = -1;
-    DIR *folder;
-
-    if (stat(path, &want) != 0)
-        return -1;
-    folder = opendir("/proc/self/fd");
-    if (!folder)
-        return -1;
-    while (found < 0 && (entry = readdir(folder))) {
-        char *end;
-        long fd = strtol(entry->d_name, &end, 10);
-
-        if (end != entry->d_name && !*end && fd != dirfd(folder) && fstat((int)fd, &at) == 0 &&
-            at.st_dev == want.st_dev && at.st_ino == want.st_ino)
-            found = (int)fd;
-    }
-    (void)closedir(folder);
-    return found;
-}
-
 static long holder_of(const char *path, off_t byte)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
-    int fd = find_descriptor(path);
+    int fd = kvault__find_descriptor(path);
 
     if (fd < 0 || fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK)
         return 0;

@@ -33,6 +33,7 @@ struct space_stmts {
 
 struct storage_conn {
     sqlite3 *db;
+    struct wal_vfs *vfs; /* that db was opened with; NULL: SQLite's default */
     sqlite3_stmt *txn[TXN_STMTS];
     struct space_stmts **spaces; /* by space index; NULL where unused */
     uint32_t space_count;

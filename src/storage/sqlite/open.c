@@ -18,6 +18,7 @@
 #include "storage/sqlite/layout.h"
 #include "storage/sqlite/sqlite.h"
 #include "storage/sqlite/stmt.h"
+#include "storage/sqlite/wal_vfs.h"
 #include "base/banned.h"
 
 #define SPILL_BYTES (64 << 20)
@@ -52,7 +53,7 @@ static int open_plain(storage_conn *conn, const struct storage_config *config)
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (config->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 
-    return sqlite3_open_v2(config->path, &conn->db, flags, NULL);
+    return sqlite3_open_v2(config->path, &conn->db, flags, conn->vfs ? kvault__wal_vfs_name(conn->vfs) : NULL);
 }
 
 /* A file in a folder that cannot be written: nobody can change it while we look, unless they can write
@@ -317,6 +318,8 @@ kvault_status kvault__sqlite_open(const struct storage_config *config, const str
     conn->memory = strcmp(config->path, ":memory:") == 0;
     conn->read_only = config->read_only && !conn->memory;
     kvault__busy_enter(conn, wait);
+    if (config->gather_writes && config->wal && !config->read_only)
+        TRY(kvault__wal_vfs_new(&conn->vfs, reterr));
     TRY(open_and_read(conn, config, &tables, reterr));
     TRY(check_owner(conn, tables, &is_new, reterr));
     TRY(kvault__exec(conn, "COMMIT", "open the file", reterr));
@@ -338,6 +341,7 @@ void kvault__sqlite_close(storage_conn *conn, bool last)
             (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void)sqlite3_close(conn->db); /* all statements are finalized: it cannot be busy */
     }
+    kvault__wal_vfs_free(conn->vfs);
     kvault__free(conn->path);
     kvault__free(conn);
 }
