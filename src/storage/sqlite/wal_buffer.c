@@ -8,6 +8,7 @@
  * wrote them. Gathering goes on where a header comes exactly at `end` again. */
 #include "storage/sqlite/wal_buffer.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -16,33 +17,31 @@
 #define FRAME_HEADER_BYTES 24
 #define DATABASE_SIZE_AT 4 /* in the header: the file's size in pages in a commit frame, else 0 */
 
-static void forget(struct wal_buffer *buffer)
+void kvault__wal_buffer_open(struct wal_buffer *buffer, sqlite3_file *wal)
 {
-    buffer->used = 0;
-    buffer->page_due = buffer->ending = false;
-    buffer->error = SQLITE_OK;
-    buffer->end = -1;
+    *buffer = (struct wal_buffer){ .wal = wal, .end = -1 };
 }
 
 void kvault__wal_buffer_lock(struct wal_buffer *buffer)
 {
-    forget(buffer);
-    if (!buffer->bytes)
+    assert(!buffer->used);
+    if (buffer->wal && !buffer->bytes)
         buffer->bytes = kvault__alloc(WAL_BUFFER_BYTES);
     buffer->gathering = buffer->bytes != NULL; /* short of memory, frames are written one by one */
 }
 
 void kvault__wal_buffer_unlock(struct wal_buffer *buffer)
 {
-    forget(buffer);
-    buffer->gathering = false;
+    buffer->used = 0;
+    buffer->gathering = buffer->page_due = buffer->ending = false;
+    buffer->error = SQLITE_OK;
+    buffer->end = -1;
 }
 
-void kvault__wal_buffer_release(struct wal_buffer *buffer)
+void kvault__wal_buffer_close(struct wal_buffer *buffer)
 {
-    kvault__wal_buffer_unlock(buffer);
     kvault__free(buffer->bytes);
-    buffer->bytes = NULL;
+    kvault__wal_buffer_open(buffer, NULL);
 }
 
 int kvault__wal_buffer_flush(struct wal_buffer *buffer)

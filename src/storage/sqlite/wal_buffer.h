@@ -36,11 +36,12 @@ struct wal_buffer {
     sqlite3_int64 end;   /* of all that was written or kept since the lock was taken; -1: nothing yet */
 };
 
+/* The WAL is opened, by the real VFS, or closed; closing frees the memory and discards what was kept. */
+void kvault__wal_buffer_open(struct wal_buffer *buffer, sqlite3_file *wal);
+void kvault__wal_buffer_close(struct wal_buffer *buffer);
 /* The write lock is taken, or let go of. Letting go discards what was kept: it belongs to no commit. */
 void kvault__wal_buffer_lock(struct wal_buffer *buffer);
 void kvault__wal_buffer_unlock(struct wal_buffer *buffer);
-/* Free the memory; what was kept is discarded. */
-void kvault__wal_buffer_release(struct wal_buffer *buffer);
 
 /* As xWrite and xRead of the WAL; flush writes what is kept. All return SQLite's codes. */
 int kvault__wal_buffer_write(struct wal_buffer *buffer, const void *bytes, int size, sqlite3_int64 offset);

@@ -162,8 +162,7 @@ static int database_shm_unmap(sqlite3_file *file, int delete_too)
 
 static int log_close(sqlite3_file *file)
 {
-    kvault__wal_buffer_release(&owner_of(file)->buffer);
-    owner_of(file)->buffer.wal = NULL;
+    kvault__wal_buffer_close(&owner_of(file)->buffer);
     return file_close(file);
 }
 
@@ -266,7 +265,7 @@ static int open_log(struct wal_vfs *vfs, const char *name, struct shim_file *fil
     if (file->real->pMethods)
         file->file.pMethods = &log_methods;
     if (code == SQLITE_OK) {
-        vfs->buffer = (struct wal_buffer){ .wal = file->real, .end = -1 };
+        kvault__wal_buffer_open(&vfs->buffer, file->real);
         kvault__writeback_open(&vfs->log, name);
     }
     return code;
