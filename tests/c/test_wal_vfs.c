@@ -569,6 +569,74 @@ static void plain_sqlite_writes_and_reads_at_the_same_time(void)
     close_gathered(&conn);
 }
 
+/* ---- its methods, called as SQLite would ---- */
+
+/* A file, as SQLite has it: SQLITE_FCNTL_FILE_POINTER or SQLITE_FCNTL_JOURNAL_POINTER. */
+static sqlite3_file *file_of(sqlite3 *db, int which)
+{
+    sqlite3_file *file = NULL;
+
+    CHECK(sqlite3_file_control(db, "main", which, &file) == SQLITE_OK);
+    return file;
+}
+
+static void whoever_asks_for_the_logs_size_end_or_sync_gets_what_was_gathered(void)
+{
+    enum { SIZE, SYNC, TRUNCATE, KINDS };
+
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct gathered conn;
+        sqlite3_int64 size = 0, end;
+        sqlite3_file *log;
+
+        fresh_file();
+        conn = open_gathered(path);
+        run(conn.db, "BEGIN IMMEDIATE");
+        for (int i = 0; i < 8; i++)
+            CHECK(put_row(conn.db, i, "us", 12000, 1) == SQLITE_OK);
+        log = file_of(conn.db, SQLITE_FCNTL_JOURNAL_POINTER);
+        end = (sqlite3_int64)HEAD + 100 * FRAME;
+        count_anew();
+        log_writes.fail_at = 1;
+        log_writes.code = SQLITE_FULL;
+        CHECK(kind != SIZE || log->pMethods->xFileSize(log, &size) == SQLITE_FULL);
+        CHECK(kind != SYNC || log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) == SQLITE_FULL);
+        CHECK(kind != TRUNCATE || log->pMethods->xTruncate(log, end) == SQLITE_FULL);
+        CHECK(log_writes.writes == 1);
+        run(conn.db, "ROLLBACK");
+        CHECK(put_row(conn.db, 1, "us", 100, 1) == SQLITE_OK);
+        close_gathered(&conn);
+    }
+}
+
+static void only_the_write_lock_makes_it_gather(void)
+{
+    enum { CHECKPOINT_LOCK = 1, EXCLUSIVE = SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE };
+    uint8_t header[HEADER] = { 0 };
+    struct gathered conn;
+    sqlite3_file *database, *log;
+    sqlite3_int64 end = HEAD + 500 * FRAME; /* where it harms nothing */
+
+    fresh_file();
+    conn = open_gathered(path);
+    CHECK(peer(PEER_RUN, "BEGIN IMMEDIATE") == SQLITE_OK);
+    database = file_of(conn.db, SQLITE_FCNTL_FILE_POINTER);
+    log = file_of(conn.db, SQLITE_FCNTL_JOURNAL_POINTER);
+    count_anew();
+    CHECK(database->pMethods->xShmLock(database, CHECKPOINT_LOCK, 1, EXCLUSIVE) == SQLITE_OK);
+    CHECK(log->pMethods->xWrite(log, header, HEADER, end) == SQLITE_OK && log_writes.writes == 1);
+    CHECK(database->pMethods->xShmLock(database, CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK);
+    CHECK(database->pMethods->xShmLock(database, 0, 1, EXCLUSIVE) == SQLITE_BUSY);
+    CHECK(log->pMethods->xWrite(log, header, HEADER, end) == SQLITE_OK && log_writes.writes == 2);
+    CHECK(peer(PEER_RUN, "COMMIT") == SQLITE_OK);
+    CHECK(database->pMethods->xShmLock(database, 0, 1, EXCLUSIVE) == SQLITE_OK);
+    CHECK(log->pMethods->xWrite(log, header, HEADER, end) == SQLITE_OK && log_writes.writes == 2);
+    CHECK(database->pMethods->xShmLock(database, 0, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK);
+    CHECK(log->pMethods->xWrite(log, header, HEADER, end) == SQLITE_OK && log_writes.writes == 3);
+    CHECK(peer(PEER_CLOSE, "") == SQLITE_OK);
+    close_gathered(&conn);
+}
+
 /* ---- failures ---- */
 
 /* What the file must hold: every row of the last transaction that was committed, `fill` in each. */
@@ -886,6 +954,8 @@ int main(void)
     RUN(a_rollback_journal_and_mapped_pages_work_as_ever);
     RUN(a_rollback_leaves_nothing_that_hurts_another_programs_commit);
     RUN(plain_sqlite_writes_and_reads_at_the_same_time);
+    RUN(whoever_asks_for_the_logs_size_end_or_sync_gets_what_was_gathered);
+    RUN(only_the_write_lock_makes_it_gather);
     RUN(each_write_that_fails_once_undoes_its_transaction_alone);
     RUN(a_kill_amid_a_torn_write_leaves_what_was_acknowledged);
     RUN(the_engine_gathers_unless_it_is_told_not_to);

@@ -88,7 +88,7 @@ int kvault__wal_buffer_write(struct wal_buffer *buffer, const void *bytes, int s
 {
     bool is_header = size == FRAME_HEADER_BYTES && !buffer->page_due;
     bool appends = (is_header && buffer->end < 0) || (offset == buffer->end && (is_header || buffer->page_due));
-    bool last = buffer->ending; /* this is what follows the header of a commit frame */
+    bool last = buffer->ending; /* this follows the header of a commit frame, appended or not */
     int code;
 
     if (buffer->error)
@@ -100,8 +100,7 @@ int kvault__wal_buffer_write(struct wal_buffer *buffer, const void *bytes, int s
     code = appends ? append(buffer, bytes, size, offset) : write_through(buffer, bytes, size, offset);
     if (offset + size > buffer->end)
         buffer->end = offset + size;
-    /* The commit frame is whole, or was not appended: it and all that follows must not wait. */
-    if (last || (buffer->ending && !appends)) {
+    if (last) { /* the commit frame is whole: it and all that follows must not wait */
         if (!code)
             code = kvault__wal_buffer_flush(buffer);
         buffer->gathering = false;
