@@ -29,6 +29,7 @@ struct side {
     sqlite3_blob *pieces;
     int64_t piece; /* next of the stream */
     uint32_t dice;
+    uint32_t next_key; /* that nobody has put yet */
     uint32_t version; /* of the next value */
 };
 
@@ -180,27 +181,39 @@ static void batch_end(struct side *side)
 }
 
 /* Ours through the cache and one flush; raw in one transaction, its checkpoint when it is due. */
-static int batch_slice(struct side *side, size_t size)
+static int batch(struct side *side, size_t size, bool new_keys)
 {
     int count = size > 1000 ? 1000 : 10000;
 
     batch_begin(side);
     for (int i = 0; i < count; i++)
-        put(side, roll(side), size);
+        put(side, new_keys ? side->next_key++ : roll(side), size);
     batch_end(side);
     return count;
 }
 
-/* The same with a checkpoint in every slice. */
-static int batch_checkpoint_slice(struct side *side, size_t size)
+static int batch_slice(struct side *side, size_t size)
 {
-    int count = batch_slice(side, size);
+    return batch(side, size, false);
+}
+
+/* And a checkpoint in every slice. */
+static int bulk_slice(struct side *side, size_t size)
+{
+    int count = batch(side, size, true);
 
     if (side->kv)
         must(kvault_checkpoint(side->vault, &err) == KVAULT_OK, "checkpoint");
     else
         must(sqlite3_wal_checkpoint_v2(side->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK, "checkpoint");
     return count;
+}
+
+static int new_puts_slice(struct side *side, size_t size)
+{
+    for (int i = 0; i < 500; i++)
+        put(side, side->next_key++, size);
+    return 500;
 }
 
 /* Our put_many(); raw in one transaction. */
@@ -324,7 +337,7 @@ static void row(const char *name, int (*slice)(struct side *, size_t), struct si
             us[which][i] = (now_us() - start) / count;
         }
     }
-    printf("| %-34s |", name);
+    printf("| %-46s |", name);
     for (int which = 0; which < SIDES; which++)
         printf(" %8.2f |", median(us[which], rounds));
     for (int which = 1; which < SIDES; which++)
@@ -374,14 +387,21 @@ static void sides_close(struct side sides[SIDES])
     }
 }
 
+static void keys_row(const char *work, int (*slice)(struct side *, size_t), struct side sides[SIDES], size_t size, int rounds)
+{
+    char name[80];
+
+    (void)snprintf(name, sizeof name, "%s, %zu B", work, size);
+    row(name, slice, sides, size, rounds);
+}
+
 static void keys_work(const char *folder, size_t size, int rounds)
 {
     struct side sides[SIDES];
-    char name[64];
 
     sides_open(sides, folder);
     for (int i = 0; i < SIDES; i++) {
-        for (uint32_t key = 0; key < KEYS; key++) {
+        for (uint32_t key = 0; key < KEYS; key++, sides[i].next_key++) {
             if (key % 1000 == 0)
                 batch_begin(&sides[i]);
             put(&sides[i], key, size);
@@ -389,19 +409,13 @@ static void keys_work(const char *folder, size_t size, int rounds)
                 batch_end(&sides[i]);
         }
     }
-    (void)snprintf(name, sizeof name, "get, hot, %zu B", size);
-    row(name, gets_slice, sides, size, rounds);
-    (void)snprintf(name, sizeof name, "put one by one, %zu B", size);
-    row(name, puts_slice, sides, size, rounds);
-    (void)snprintf(name, sizeof name, "cached puts and flush, %zu B", size);
-    row(name, batch_slice, sides, size, rounds);
-    if (size > 1000) {
-        (void)snprintf(name, sizeof name, "the same and a checkpoint, %zu B", size);
-        row(name, batch_checkpoint_slice, sides, size, rounds);
-    } else {
-        (void)snprintf(name, sizeof name, "put_many of 1,000, %zu B", size);
-        row(name, many_slice, sides, size, rounds);
-    }
+    keys_row("get, hot", gets_slice, sides, size, rounds);
+    keys_row("replace one by one", puts_slice, sides, size, rounds);
+    keys_row("replace in batches: cache and flush", batch_slice, sides, size, rounds);
+    if (size <= 1000)
+        keys_row("replace in batches: put_many of 1,000", many_slice, sides, size, rounds);
+    keys_row("new keys one by one", new_puts_slice, sides, size, rounds);
+    keys_row("new keys: cache, flush, checkpoint", bulk_slice, sides, size, rounds);
     sides_close(sides);
 }
 

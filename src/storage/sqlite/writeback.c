@@ -54,7 +54,7 @@ void kvault__writeback_appended(struct writeback *file, int size, int64_t offset
 
     if (offset < file->from) /* the log began anew */
         file->from = offset;
-    if (end - file->from < APPENDED_BYTES)
+    if (until - file->from < APPENDED_BYTES)
         return;
     begin(file, file->from, until);
     file->from = until;
