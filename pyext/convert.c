@@ -87,3 +87,46 @@ bool kvpy_unsigned(kvpy_state *state, PyObject *object, const char *what, uint64
     *ret = (uint64_t)value;
     return value >= 0;
 }
+
+/* Where the keyword belongs; -1 with an exception. */
+static Py_ssize_t place_of(const char *function, PyObject *keyword, const char *const *names, Py_ssize_t total)
+{
+    for (Py_ssize_t i = 0; i < total; i++) {
+        if (PyUnicode_CompareWithASCIIString(keyword, names[i]) == 0)
+            return i;
+    }
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", function, keyword);
+    return -1;
+}
+
+bool kvpy_arguments(const char *function, const char *const *names, Py_ssize_t required, Py_ssize_t total,
+                    PyObject *const *args, Py_ssize_t nargs, PyObject *keywords, PyObject **ret)
+{
+    Py_ssize_t named = keywords ? PyTuple_GET_SIZE(keywords) : 0;
+
+    if (nargs > total) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd arguments, got %zd", function, total, nargs + named);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < total; i++)
+        ret[i] = i < nargs ? args[i] : NULL;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *keyword = PyTuple_GET_ITEM(keywords, i);
+        Py_ssize_t place = place_of(function, keyword, names, total);
+
+        if (place < 0)
+            return false;
+        if (ret[place]) {
+            PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument %R", function, keyword);
+            return false;
+        }
+        ret[place] = args[nargs + i];
+    }
+    for (Py_ssize_t i = 0; i < required; i++) {
+        if (!ret[i]) {
+            PyErr_Format(PyExc_TypeError, "%s() misses its argument '%s'", function, names[i]);
+            return false;
+        }
+    }
+    return true;
+}

@@ -25,6 +25,11 @@ void kvpy_bytes_release(kvpy_bytes *bytes);
 
 PyObject *kvpy_bytes_of_buf(const kvault_buf *buf);
 
+/* The arguments of a METH_FASTCALL | METH_KEYWORDS method by place and name into ret[0..total), NULL where one
+ * is not given; the first `required` must be. False with an exception. */
+bool kvpy_arguments(const char *function, const char *const *names, Py_ssize_t required, Py_ssize_t total,
+                    PyObject *const *args, Py_ssize_t nargs, PyObject *keywords, PyObject **ret);
+
 /* An offset or a size, 0 to PY_SSIZE_T_MAX; `what` names it in the error. False with an exception. */
 bool kvpy_unsigned(kvpy_state *state, PyObject *object, const char *what, uint64_t *ret);
 

@@ -9,6 +9,8 @@
 
 #include <stdatomic.h>
 
+static const char *const key_and_default[] = { "key", "default" };
+
 #define SCRATCH_BYTES 16384               /* a value up to here is read on the stack, then copied once */
 #define GUESS_BYTES_MAX ((size_t)1 << 20) /* of a value larger than that the size is asked first */
 
@@ -160,26 +162,22 @@ static PyObject *store_subscript(PyObject *op, PyObject *key_object)
     return value;
 }
 
-PyDoc_STRVAR(get_doc, "get($self, key, /, default=None)\n--\n\n"
+PyDoc_STRVAR(get_doc, "get($self, key, default=None)\n--\n\n"
                       "Return the value of key, or default if it is absent.");
 
 static PyObject *store_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     kvpy_store *self = store_cast(op);
-    Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
     kvpy_bytes key = KVPY_BYTES_INIT;
-    PyObject *value;
+    PyObject *given[2], *value;
 
-    if (nargs < 1 || nargs + named > 2)
-        return PyErr_Format(PyExc_TypeError, "get() takes a key and a default, got %zd arguments", nargs + named);
-    if (named && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "default") != 0)
-        return PyErr_Format(PyExc_TypeError, "get() got an unexpected keyword argument %R", PyTuple_GET_ITEM(names, 0));
-    if (!kvpy_key(self->state, args[0], &key))
+    if (!kvpy_arguments("get", key_and_default, 1, 2, args, nargs, names, given) ||
+        !kvpy_key(self->state, given[0], &key))
         return NULL;
     value = store_load(self, key.slice);
     kvpy_bytes_release(&key);
     if (!value && !PyErr_Occurred())
-        return Py_NewRef(nargs + named > 1 ? args[1] : Py_None);
+        return Py_NewRef(given[1] ? given[1] : Py_None);
     return value;
 }
 
@@ -334,13 +332,16 @@ static int store_ass_subscript(PyObject *op, PyObject *key, PyObject *value)
     return removed == 1 ? 0 : -1;
 }
 
-PyDoc_STRVAR(put_doc, "put($self, key, value, /)\n--\n\nStore value under key; the same as self[key] = value.");
+PyDoc_STRVAR(put_doc, "put($self, key, value)\n--\n\nStore value under key; the same as self[key] = value.");
 
-static PyObject *store_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *store_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
-    if (nargs != 2)
-        return PyErr_Format(PyExc_TypeError, "put() takes 2 arguments, got %zd", nargs);
-    return store_write(store_cast(op), args[0], args[1]) ? Py_NewRef(Py_None) : NULL;
+    static const char *const key_and_value[] = { "key", "value" };
+    PyObject *given[2];
+
+    if (!kvpy_arguments("put", key_and_value, 2, 2, args, nargs, names, given))
+        return NULL;
+    return store_write(store_cast(op), given[0], given[1]) ? Py_NewRef(Py_None) : NULL;
 }
 
 PyDoc_STRVAR(delete_doc, "delete($self, key, /)\n--\n\nDelete key; return whether it was there.");
@@ -352,21 +353,20 @@ static PyObject *store_delete(PyObject *op, PyObject *key)
     return removed < 0 ? NULL : PyBool_FromLong(removed);
 }
 
-PyDoc_STRVAR(pop_doc, "pop($self, key, default=<unrepresentable>, /)\n--\n\n"
+PyDoc_STRVAR(pop_doc, "pop($self, key, default=<unrepresentable>)\n--\n\n"
                       "Delete key and return its value, in one transaction; default, or NotFound, if it is absent.");
 
-static PyObject *store_pop(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *store_pop(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     kvpy_store *self = store_cast(op);
     kvault_error err = KVAULT_ERROR_INIT;
     kvault_buf value = KVAULT_BUF_INIT;
     kvpy_bytes key = KVPY_BYTES_INIT;
-    PyObject *result = NULL;
+    PyObject *given[2], *result = NULL;
     kvault_status rc;
 
-    if (nargs < 1 || nargs > 2)
-        return PyErr_Format(PyExc_TypeError, "pop() takes a key and a default, got %zd arguments", nargs);
-    if (!kvpy_key(self->state, args[0], &key))
+    if (!kvpy_arguments("pop", key_and_default, 1, 2, args, nargs, names, given) ||
+        !kvpy_key(self->state, given[0], &key))
         return NULL;
     KVPY_LET_GO(rc = kvault_kv_pop(self->kv, key.slice, &value, &err));
     kvpy_bytes_release(&key);
@@ -374,7 +374,7 @@ static PyObject *store_pop(PyObject *op, PyObject *const *args, Py_ssize_t nargs
         if (rc == KVAULT_OK)
             result = kvpy_bytes_of_buf(&value);
         else
-            result = nargs == 2 ? Py_NewRef(args[1]) : kvpy_raise_not_found(self->state, args[0]);
+            result = given[1] ? Py_NewRef(given[1]) : kvpy_raise_not_found(self->state, given[0]);
     }
     kvault_buf_free(&value);
     return result;
@@ -404,21 +404,21 @@ static PyObject *store_popitem(PyObject *op, PyObject *unused)
     return result;
 }
 
-PyDoc_STRVAR(setdefault_doc, "setdefault($self, key, default, /)\n--\n\n"
+PyDoc_STRVAR(setdefault_doc, "setdefault($self, key, default)\n--\n\n"
                              "Return the value of key; store default first if it is absent. One transaction.");
 
-static PyObject *store_setdefault(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *store_setdefault(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
 {
     kvpy_store *self = store_cast(op);
     kvpy_bytes key = KVPY_BYTES_INIT, value = KVPY_BYTES_INIT;
     kvault_buf present = KVAULT_BUF_INIT;
     kvault_error err = KVAULT_ERROR_INIT;
-    PyObject *result = NULL;
+    PyObject *given[2], *result = NULL;
     kvault_status rc;
 
-    if (nargs != 2)
-        return PyErr_Format(PyExc_TypeError, "setdefault() takes 2 arguments, got %zd", nargs);
-    if (kvpy_key(self->state, args[0], &key) && kvpy_value(self->state, args[1], &value)) {
+    if (!kvpy_arguments("setdefault", key_and_default, 2, 2, args, nargs, names, given))
+        return NULL;
+    if (kvpy_key(self->state, given[0], &key) && kvpy_value(self->state, given[1], &value)) {
         KVPY_LET_GO(rc = kvault_kv_add(self->kv, key.slice, value.slice, &present, &err));
         if (kvpy_succeeded(self->state, rc, &err))
             result = rc == KVAULT_END ? kvpy_bytes_of_buf(&present)
@@ -733,14 +733,14 @@ static PyGetSetDef store_getset[] = {
 
 static PyMethodDef store_methods[] = {
     { "get", (PyCFunction)(void (*)(void))store_get, METH_FASTCALL | METH_KEYWORDS, get_doc },
-    { "put", (PyCFunction)(void (*)(void))store_put, METH_FASTCALL, put_doc },
+    { "put", (PyCFunction)(void (*)(void))store_put, METH_FASTCALL | METH_KEYWORDS, put_doc },
     { "delete", store_delete, METH_O, delete_doc },
     { "exists", store_exists, METH_O, exists_doc },
     { "size", store_size, METH_O, size_doc },
     { "read_range", (PyCFunction)(void (*)(void))store_read_range, METH_FASTCALL, read_range_doc },
-    { "pop", (PyCFunction)(void (*)(void))store_pop, METH_FASTCALL, pop_doc },
+    { "pop", (PyCFunction)(void (*)(void))store_pop, METH_FASTCALL | METH_KEYWORDS, pop_doc },
     { "popitem", store_popitem, METH_NOARGS, popitem_doc },
-    { "setdefault", (PyCFunction)(void (*)(void))store_setdefault, METH_FASTCALL, setdefault_doc },
+    { "setdefault", (PyCFunction)(void (*)(void))store_setdefault, METH_FASTCALL | METH_KEYWORDS, setdefault_doc },
     { "clear", store_clear, METH_NOARGS, clear_doc },
     { "put_many", store_put_many, METH_O, put_many_doc },
     { "get_many", (PyCFunction)(void (*)(void))store_get_many, METH_VARARGS | METH_KEYWORDS, get_many_doc },

@@ -789,3 +789,19 @@ def test_a_list_of_a_short_range_is_read_once(kv: KVault) -> None:
     kv["b3"] = b""
     assert list(iterator) == [b"b1", b"b2"]
     assert len(view) == 3
+
+
+def test_arguments_may_be_named(kv: KVault) -> None:
+    kv.put(key="k", value=b"v")
+    assert kv.get(key="k", default=None) == b"v"
+    assert kv.setdefault(key="k", default=b"w") == b"v"
+    assert kv.pop(key="k", default=b"d") == b"v"
+    assert kv.pop("k", default=b"d") == b"d"
+    with pytest.raises(TypeError, match="unexpected keyword argument 'vlaue'"):
+        kv.put("k", vlaue=b"v")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="multiple values for argument 'key'"):
+        kv.get("k", key="k")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="misses its argument 'value'"):
+        kv.put("k")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="at most 2 arguments, got 3"):
+        kv.get("k", None, None)  # type: ignore[call-overload]
