@@ -113,7 +113,8 @@ make_venv() {
     rm -rf .venv
     "$python" -m venv .venv
     requirements >.venv/requirements.txt
-    .venv/bin/python -m pip install -q --disable-pip-version-check -r .venv/requirements.txt
+    # Debian's pip does not know -C yet, nor the same setting given twice.
+    .venv/bin/python -m pip install -q --disable-pip-version-check 'pip>=23.1' -r .venv/requirements.txt
     printf '%s\n' "$state" >.venv/stamp-requirements
 }
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, MutableMapping
 
 from . import _kvault
-from .errors import InvalidArgument
+from .errors import InvalidArgument, WrongType
 from .files import ValueFile, chunks_of, write_whole
 from .vault import FileHandle, Vault, reopen
 from .views import Items, Keys, Range, Values
@@ -31,13 +31,21 @@ def _checked_chunk_size(size: int) -> int:
     return size
 
 
+def _value_size(value: Buffer) -> int:
+    """Return how many bytes a value has."""
+    try:
+        return memoryview(value).nbytes
+    except TypeError:
+        raise WrongType(f"a value is bytes-like, not {type(value).__name__}") from None
+
+
 def _batches(pairs: Iterable[tuple[Key, Buffer]]) -> Iterator[list[tuple[Key, Buffer]]]:
     """Cut an iterator of pairs into lists of bounded size."""
     batch: list[tuple[Key, Buffer]] = []
     size = 0
     for key, value in pairs:
         batch.append((key, value))
-        size += memoryview(value).nbytes
+        size += _value_size(value)
         if len(batch) == BATCH_PAIRS or size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
