@@ -185,6 +185,25 @@ void kvault__growth_note(struct growth *growth, const struct storage_op *op)
 
 /* ---- the question ---- */
 
+/* Up to LOOKUP_BATCH entries that are not resolved: the newest, then on downwards from where the last search
+ * stopped. So to resolve all is one pass over them, and a single new entry is found at once. */
+static size_t find_unresolved(struct pending_table *table, struct pending_entry *found[LOOKUP_BATCH])
+{
+    size_t wanted = table->unresolved < LOOKUP_BATCH ? table->unresolved : LOOKUP_BATCH;
+    size_t end = table->count, count = 0, at;
+
+    while (count < wanted && end > 0 && table->order[end - 1]->base == PENDING_UNKNOWN)
+        found[count++] = table->order[--end];
+    at = table->resolve_at < end ? table->resolve_at : end;
+    for (size_t left = end; count < wanted && left > 0; left--) {
+        at = (at ? at : end) - 1;
+        if (table->order[at]->base == PENDING_UNKNOWN)
+            found[count++] = table->order[at];
+    }
+    table->resolve_at = at;
+    return count;
+}
+
 /* Look up, in the file, the keys of up to LOOKUP_BATCH entries that are not resolved. Keys are copied, since the
  * pending lock is let go meanwhile; what was noted is dropped if the file changed. */
 static kvault_status resolve_some(kvault *vault, const struct storage_space *space, struct pending_set *set,
@@ -193,7 +212,8 @@ static kvault_status resolve_some(kvault *vault, const struct storage_space *spa
     struct engine *engine = vault->engine;
     struct storage_op ops[LOOKUP_BATCH];
     kvault_buf keys = KVAULT_BUF_INIT;
-    size_t offsets[LOOKUP_BATCH + 1] = { 0 }, count = 0;
+    size_t offsets[LOOKUP_BATCH + 1] = { 0 }, count;
+    struct pending_entry *found[LOOKUP_BATCH];
     struct pending_table *table;
     struct reading read;
     uint64_t seq;
@@ -202,11 +222,10 @@ static kvault_status resolve_some(kvault *vault, const struct storage_space *spa
     kvault__mutex_acquire(&engine->pending_lock);
     seq = engine->commit_seq;
     table = kvault__pending_table(set, space);
-    for (size_t i = table ? table->count : 0; i-- > 0 && count < LOOKUP_BATCH && rc == KVAULT_OK;) {
-        if (table->order[i]->base != PENDING_UNKNOWN)
-            continue;
-        rc = kvault__buf_append(&keys, table->order[i]->key, table->order[i]->key_size, reterr);
-        offsets[++count] = keys.size;
+    count = table ? find_unresolved(table, found) : 0;
+    for (size_t i = 0; i < count && rc == KVAULT_OK; i++) {
+        rc = kvault__buf_append(&keys, found[i]->key, found[i]->key_size, reterr);
+        offsets[i + 1] = keys.size;
     }
     kvault__mutex_release(&engine->pending_lock);
     if (rc < 0 || !count)

@@ -46,6 +46,7 @@ struct pending_table {
     struct pending_entry **order; /* the first `sorted` by key, then in order of arrival */
     size_t count, sorted, order_capacity;
     size_t unresolved; /* entries whose base is unknown */
+    size_t resolve_at; /* a hint: where the last search for those stopped */
     int64_t delta;     /* keys that the resolved entries add to the file, less those they take away */
 };
 

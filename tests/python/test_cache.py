@@ -51,6 +51,28 @@ def test_every_read_sees_pending_writes(kv: KVault, path: Path) -> None:
         del kv["a"]
 
 
+def test_len_counts_pending_writes_that_are_new_and_those_that_are_not(kv: KVault) -> None:
+    model = {b"%05d" % i: b"v" for i in range(0, 3000, 2)}
+    kv.update(model)
+    kv.enable_cache()
+    for turn in range(4):
+        # More than one batch of look-ups, among them known keys and tombstones, in both directions.
+        for i in range(turn * 500, 2000)[:: 1 if turn % 2 else -1]:
+            key = b"%05d" % i
+            if i % 7 == turn:
+                assert kv.delete(key) == (model.pop(key, None) is not None)
+            else:
+                kv[key] = model[key] = b"%d" % turn
+            if i % 501 == 0:
+                assert len(kv) == len(model)
+        assert len(kv) == len(model)
+        assert list(kv) == sorted(model)
+        kv[b"%d" % turn] = model[b"%d" % turn] = b"one more"
+        assert len(kv) == len(model)
+    kv.flush_cache()
+    assert len(kv) == len(model)
+
+
 def test_flush_cache_counts_entries_and_commits_once(kv: KVault, path: Path) -> None:
     kv.enable_cache()
     for i in range(10):
