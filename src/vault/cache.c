@@ -83,45 +83,65 @@ out:
 
 /* ---- writes that become pending ---- */
 
-static kvault_status fill_set(struct pending_set *set, const struct storage_space *space,
-                              const struct structure *structure, struct pending_account *account,
-                              const struct pending_write *writes, size_t count, kvault_error *reterr)
+/* What is to become pending: puts and deletes, or elements at the end of a key. */
+struct pending_job {
+    const struct storage_space *space;
+    const struct structure *structure;
+    const struct pending_write *writes; /* NULL: an append */
+    size_t count;
+    kvault_slice key; /* of the append */
+    const struct pending_append *append;
+    uint64_t cost;
+};
+
+static kvault_status fill_set(struct pending_set *set, const struct pending_job *job, struct pending_account *account,
+                              kvault_error *reterr)
 {
     kvault_status rc = KVAULT_OK;
 
-    for (size_t i = 0; i < count && rc >= 0; i++)
-        rc = kvault__pending_insert(set, space, structure, account, writes[i].key, writes[i].value, writes[i].tombstone,
-                                    writes[i].checksum, reterr);
+    for (size_t i = 0; i < job->count && rc >= 0; i++)
+        rc = kvault__pending_insert(set, job->space, job->structure, account, job->writes[i].key, job->writes[i].value,
+                                    job->writes[i].tombstone, job->writes[i].checksum, reterr);
     return rc;
 }
 
 /* All or none: a batch is gathered aside, then moved over as a whole. */
-static kvault_status insert_locked(struct engine *engine, const struct storage_space *space,
-                                   const struct structure *structure, struct pending_account *account,
-                                   const struct pending_write *writes, size_t count, kvault_error *reterr)
+static kvault_status insert_batch_locked(struct engine *engine, const struct pending_job *job,
+                                         struct pending_account *account, kvault_error *reterr)
 {
     struct pending_set batch = { 0 };
     uint64_t before = account->active_bytes;
+    kvault_status rc = fill_set(&batch, job, account, reterr);
+
+    if (rc >= 0)
+        rc = kvault__pending_merge(&engine->active, false, &batch, reterr);
+    if (rc < 0) {
+        kvault__pending_free(&batch);
+        account->active_bytes = before;
+    }
+    return rc;
+}
+
+static kvault_status insert_locked(struct engine *engine, const struct pending_job *job,
+                                   struct pending_account *account, kvault_error *reterr)
+{
     kvault_status rc;
 
-    for (size_t i = 0; i < count && space->kind == STORAGE_TABLE; i++)
-        kvault__touch_pending_locked(engine, space, writes[i].key);
-    if (count == 1) {
-        rc = fill_set(&engine->active, space, structure, account, writes, 1, reterr);
-    } else {
-        rc = fill_set(&batch, space, structure, account, writes, count, reterr);
-        if (rc >= 0)
-            rc = kvault__pending_merge(&engine->active, false, &batch, reterr);
-        if (rc < 0) {
-            kvault__pending_free(&batch);
-            account->active_bytes = before;
-        }
-    }
+    for (size_t i = 0; i < job->count && job->space->kind == STORAGE_TABLE; i++)
+        kvault__touch_pending_locked(engine, job->space, job->writes[i].key);
+    if (!job->writes)
+        rc = kvault__pending_add(&engine->active, job->space, job->structure, account, job->key, job->append, reterr);
+    else if (job->count == 1)
+        rc = fill_set(&engine->active, job, account, reterr);
+    else
+        rc = insert_batch_locked(engine, job, account, reterr);
     atomic_store_explicit(&engine->pending_entries, engine->active.entries + engine->frozen.entries,
                           memory_order_relaxed); /* a hint: whoever needs to know holds a lock */
-    engine->last_write_ns = kvault__monotonic_ns();
-    if (engine->flush_interval_ns && engine->flusher_runs)
-        kvault__cond_signal(&engine->flusher_wake);
+    if (engine->flush_interval_ns) {
+        engine->last_write_ns = kvault__monotonic_ns();
+        if (engine->flusher_runs)
+            kvault__cond_signal(&engine->flusher_wake);
+    }
     return rc;
 }
 
@@ -159,9 +179,7 @@ static uint64_t cost_of(const struct pending_write *writes, size_t count)
 
 /* One attempt under the pending lock. KVAULT_END: the capacity is reached, flush first.
  * KVAULT_NOT_FOUND: another thread's transaction is open, wait for it. */
-static kvault_status try_put_locked(kvault *vault, const struct storage_space *space, const struct structure *structure,
-                                    const struct pending_write *writes, size_t count, uint64_t cost, bool *ret_flush,
-                                    kvault_error *reterr)
+static kvault_status try_put_locked(kvault *vault, const struct pending_job *job, bool *ret_flush, kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
     kvault *setter = setter_of(vault);
@@ -173,35 +191,33 @@ static kvault_status try_put_locked(kvault *vault, const struct storage_space *s
     if (foreign_transaction(engine))
         return KVAULT_NOT_FOUND;
     TRY(account_locked(setter, reterr));
-    if (cost > limits.capacity) {
+    if (job->cost > limits.capacity) {
         if (!locked_cache)
             return KVAULT_E_TOOBIG;
         return kvault__fail(reterr, KVAULT_E_TOOBIG,
                             "cannot write %llu bytes inside lock_cache(): the capacity of the cache is %llu",
-                            (unsigned long long)cost, (unsigned long long)limits.capacity);
+                            (unsigned long long)job->cost, (unsigned long long)limits.capacity);
     }
-    if (setter->account->active_bytes + setter->account->frozen_bytes + cost > limits.capacity) {
+    if (setter->account->active_bytes + setter->account->frozen_bytes + job->cost > limits.capacity) {
         if (!locked_cache)
             return KVAULT_END;
         return kvault__fail(
             reterr, KVAULT_E_INVALID,
             "cannot write %llu bytes more inside lock_cache(): %llu of the capacity of %llu are pending",
-            (unsigned long long)cost,
+            (unsigned long long)job->cost,
             (unsigned long long)(setter->account->active_bytes + setter->account->frozen_bytes),
             (unsigned long long)limits.capacity);
     }
-    TRY(insert_locked(engine, space, structure, setter->account, writes, count, reterr));
+    TRY(insert_locked(engine, job, setter->account, reterr));
     *ret_flush = setter->account->active_bytes >= limits.threshold;
 out:
     return rc;
 }
 
-kvault_status kvault__pending_put(kvault *vault, const struct storage_space *space, const struct structure *structure,
-                                  const struct pending_write *writes, size_t count, kvault_error *reterr)
+static kvault_status make_pending(kvault *vault, const struct pending_job *job, kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
     struct storage_wait wait = kvault__wait(vault);
-    uint64_t cost = cost_of(writes, count);
     bool flush = false, have_lock = false;
     kvault_status rc;
 
@@ -209,7 +225,7 @@ kvault_status kvault__pending_put(kvault *vault, const struct storage_space *spa
     TRY(kvault__take_background_error(engine, reterr));
     for (;;) {
         kvault__mutex_acquire(&engine->pending_lock);
-        rc = try_put_locked(vault, space, structure, writes, count, cost, &flush, reterr);
+        rc = try_put_locked(vault, job, &flush, reterr);
         kvault__mutex_release(&engine->pending_lock);
         if (have_lock)
             kvault__unlock_writes(engine);
@@ -230,6 +246,26 @@ kvault_status kvault__pending_put(kvault *vault, const struct storage_space *spa
         rc = kvault__flush_engine(vault, NULL, reterr);
 out:
     return rc;
+}
+
+kvault_status kvault__pending_put(kvault *vault, const struct storage_space *space, const struct structure *structure,
+                                  const struct pending_write *writes, size_t count, kvault_error *reterr)
+{
+    struct pending_job job = {
+        .space = space, .structure = structure, .writes = writes, .count = count, .cost = cost_of(writes, count)
+    };
+
+    return make_pending(vault, &job, reterr);
+}
+
+kvault_status kvault__pending_append(kvault *vault, const struct storage_space *space,
+                                     const struct structure *structure, kvault_slice key,
+                                     const struct pending_append *append, kvault_error *reterr)
+{
+    struct pending_job job = { .space = space, .structure = structure, .key = key, .append = append };
+
+    job.cost = append->size + (append->offsets ? append->count * sizeof(uint64_t) : 0);
+    return make_pending(vault, &job, reterr);
 }
 
 /* ---- reads of what is pending ---- */
@@ -267,6 +303,42 @@ enum pending_answer kvault__pending_look(kvault *vault, const struct storage_spa
     }
     kvault__mutex_release(&engine->pending_lock);
     return answer;
+}
+
+uint64_t kvault__pending_mark(kvault *vault)
+{
+    struct engine *engine = vault->engine;
+    uint64_t mark;
+
+    if (!sees_pending(vault))
+        return PENDING_NO_MARK;
+    kvault__mutex_acquire(&engine->pending_lock);
+    mark = engine->commit_seq;
+    kvault__mutex_release(&engine->pending_lock);
+    return mark;
+}
+
+/* A commit that carries tails happens under the pending lock, so it is in the file and gone from here at once. */
+kvault_status kvault__pending_tails(kvault *vault, const struct storage_space *space, kvault_slice key, uint64_t mark,
+                                    kvault_status (*look)(void *ctx, const struct pending_tail *frozen,
+                                                          const struct pending_tail *active, kvault_error *reterr),
+                                    void *look_ctx, kvault_error *reterr)
+{
+    struct engine *engine = vault->engine;
+    struct pending_entry *frozen, *active;
+    kvault_status rc;
+
+    if (mark == PENDING_NO_MARK && !sees_pending(vault))
+        return look(look_ctx, NULL, NULL, reterr);
+    kvault__mutex_acquire(&engine->pending_lock);
+    frozen = kvault__pending_find(&engine->frozen, space, key);
+    active = kvault__pending_find(&engine->active, space, key);
+    if (mark != engine->commit_seq)
+        rc = KVAULT_END;
+    else
+        rc = look(look_ctx, frozen ? frozen->tail : NULL, active ? active->tail : NULL, reterr);
+    kvault__mutex_release(&engine->pending_lock);
+    return rc;
 }
 
 /* The part [*low, *high) of the table's order that the range covers. */

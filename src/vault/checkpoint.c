@@ -180,7 +180,7 @@ out:
 
 /* ---- verify, stats ---- */
 
-static const struct structure *const structures[] = { &kvault__kv_structure };
+static const struct structure *const structures[] = { &kvault__kv_structure, &kvault__column_structure };
 
 kvault_status kvault_verify(kvault *vault, void (*problem)(void *ctx, const char *where, const char *what),
                             void *problem_ctx, kvault_error *reterr)

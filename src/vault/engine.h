@@ -124,6 +124,22 @@ kvault_status kvault__pending_put(kvault *vault, const struct storage_space *spa
                                   const struct pending_write *writes, size_t count,
                                   kvault_error *reterr) KVAULT_MUST_USE;
 
+/* Make elements pending at the end of a key (a column's id); see kvault__pending_put() for the outcomes. */
+struct pending_append;
+struct pending_tail;
+kvault_status kvault__pending_append(kvault *vault, const struct storage_space *space, const struct structure *structure,
+                                     kvault_slice key, const struct pending_append *append,
+                                     kvault_error *reterr) KVAULT_MUST_USE;
+/* What is pending at the end of a key belongs behind what the file has, so the two must be of one moment: take a mark,
+ * read the file, then look; KVAULT_END says that a commit came between, and all begins again. */
+#define PENDING_NO_MARK UINT64_MAX /* nothing was pending */
+uint64_t kvault__pending_mark(kvault *vault);
+/* `look` is told the key's tails (either may be NULL), under the pending lock: copy and return. */
+kvault_status kvault__pending_tails(kvault *vault, const struct storage_space *space, kvault_slice key, uint64_t mark,
+                                    kvault_status (*look)(void *ctx, const struct pending_tail *frozen,
+                                                          const struct pending_tail *active, kvault_error *reterr),
+                                    void *look_ctx, kvault_error *reterr) KVAULT_MUST_USE;
+
 enum pending_answer { PENDING_NOTHING, PENDING_VALUE, PENDING_DELETED };
 /* What is pending for the key. With PENDING_VALUE: *ret_size is the value's size, and up to `capacity`
  * bytes of it from `offset` are copied to dest (which may be NULL). Nothing for a snapshot or in a transaction. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/fail.h"
 #include "base/hash.h"
 #include "base/banned.h"
@@ -38,15 +39,27 @@ static uint64_t hash_key(kvault_slice key)
     return kvault__hash(key, 0);
 }
 
+static void tail_free(struct pending_tail *tail)
+{
+    if (!tail)
+        return;
+    kvault_buf_free(&tail->data);
+    kvault_buf_free(&tail->offsets);
+    kvault__free(tail);
+}
+
 static void entry_free(struct pending_entry *entry)
 {
+    tail_free(entry->tail);
     kvault__free(entry->value);
     kvault__free(entry);
 }
 
 static uint64_t entry_cost(const struct pending_entry *entry)
 {
-    return kvault__pending_cost(entry->key_size, entry->value_size);
+    size_t value = entry->tail ? entry->tail->data.size + entry->tail->offsets.size : entry->value_size;
+
+    return kvault__pending_cost(entry->key_size, value);
 }
 
 void kvault__pending_free(struct pending_set *set)
@@ -61,6 +74,15 @@ void kvault__pending_free(struct pending_set *set)
     }
     kvault__free(set->tables);
     *set = (struct pending_set){ 0 };
+}
+
+/* All entries of a table are of one sort. */
+bool kvault__pending_has_tails(const struct pending_set *set)
+{
+    for (size_t t = 0; t < set->table_count; t++)
+        if (set->tables[t].count && set->tables[t].order[0]->tail)
+            return true;
+    return false;
 }
 
 struct pending_table *kvault__pending_table(struct pending_set *set, const struct storage_space *space)
@@ -214,6 +236,88 @@ out:
     return rc;
 }
 
+/* ---- tails ---- */
+
+static kvault_status tail_reserve(struct pending_tail *tail, const struct pending_append *append, kvault_error *reterr)
+{
+    kvault_status rc;
+
+    TRY(kvault__buf_reserve(&tail->data, append->size, reterr));
+    if (append->offsets)
+        TRY(kvault__buf_reserve(&tail->offsets, (size_t)(append->count + 1) * sizeof(uint64_t), reterr));
+out:
+    return rc;
+}
+
+/* There is room. Returns the bytes that it takes. */
+static uint64_t tail_join(struct pending_tail *tail, const struct pending_append *append)
+{
+    uint64_t base = tail->data.size, *offsets = (uint64_t *)(void *)tail->offsets.data;
+    size_t before = tail->offsets.size;
+
+    if (append->size)
+        memcpy(tail->data.data + base, append->data, append->size);
+    tail->data.size += append->size;
+    if (append->offsets) {
+        offsets[0] = 0;
+        for (uint64_t i = 1; i <= append->count; i++)
+            offsets[tail->count + i] = base + append->offsets[i] - append->offsets[0];
+        tail->offsets.size = (size_t)(tail->count + append->count + 1) * sizeof(uint64_t);
+    }
+    tail->count += append->count;
+    return append->size + tail->offsets.size - before;
+}
+
+static kvault_status tail_entry(kvault_slice key, uint64_t hash, struct pending_account *account,
+                                struct pending_entry **ret_entry, kvault_error *reterr)
+{
+    struct pending_entry *entry = kvault__alloc(sizeof *entry + key.size);
+    struct pending_tail *tail = kvault__alloc_zero(1, sizeof *tail);
+
+    if (!entry || !tail) {
+        kvault__free(entry);
+        kvault__free(tail);
+        return kvault__fail_nomem(reterr, sizeof *entry + key.size);
+    }
+    *entry = (struct pending_entry){ .hash = hash, .account = account, .tail = tail, .key_size = (uint32_t)key.size };
+    memcpy(entry->key, key.data, key.size);
+    *ret_entry = entry;
+    return KVAULT_OK;
+}
+
+kvault_status kvault__pending_add(struct pending_set *set, const struct storage_space *space,
+                                  const struct structure *structure, struct pending_account *account, kvault_slice key,
+                                  const struct pending_append *append, kvault_error *reterr)
+{
+    struct pending_table *table;
+    struct pending_entry *entry = NULL, **slot;
+    uint64_t hash = hash_key(key), taken = 0;
+    kvault_status rc;
+
+    TRY(table_open(set, space, structure, &table, reterr));
+    TRY(table_reserve(table, 1, reterr));
+    slot = slot_of(table, key, hash);
+    if (*slot) {
+        TRY(tail_reserve((*slot)->tail, append, reterr));
+    } else {
+        TRY(tail_entry(key, hash, account, &entry, reterr));
+        rc = tail_reserve(entry->tail, append, reterr);
+        if (rc < 0) {
+            entry_free(entry);
+            goto out;
+        }
+        taken = entry_cost(entry);
+        *slot = table->order[table->count++] = entry;
+        table->unresolved++;
+    }
+    taken += tail_join((*slot)->tail, append);
+    set->entries += append->count;
+    set->bytes += taken;
+    account->active_bytes += taken;
+out:
+    return rc;
+}
+
 static int compare_entries(const void *a, const void *b)
 {
     return kvault__key_compare(key_of(*(struct pending_entry *const *)a), key_of(*(struct pending_entry *const *)b));
@@ -235,7 +339,7 @@ kvault_status kvault__pending_sort(struct pending_table *table, kvault_error *re
             bool take_old = new == table->count ||
                             (old < table->sorted && compare_entries(&table->order[old], &table->order[new]) < 0);
 
-            merged[at++] = take_old ? table->order[old++] : table->order[new++];
+            merged[at++] = take_old ? table->order[old++] : table->order[new ++];
         }
         kvault__free(table->order);
         table->order = merged;
@@ -284,6 +388,13 @@ void kvault__pending_unresolve(struct pending_set *set)
     }
 }
 
+static struct pending_append append_of(const struct pending_tail *tail)
+{
+    return (struct pending_append){ tail->data.data, tail->data.size,
+                                    tail->offsets.size ? (const uint64_t *)(const void *)tail->offsets.data : NULL,
+                                    tail->count };
+}
+
 /* Put `entry`, counted under its account's active bytes, in place of what `table` has for its key, or beside it. */
 static void adopt(struct pending_set *set, bool frozen, struct pending_table *table, struct pending_entry *entry)
 {
@@ -291,10 +402,18 @@ static void adopt(struct pending_set *set, bool frozen, struct pending_table *ta
 
     if (!old) {
         *slot = table->order[table->count++] = entry;
-        set->entries++;
+        set->entries += entry->tail ? entry->tail->count : 1;
         set->bytes += entry_cost(entry);
         entry->base = PENDING_UNKNOWN;
         table->unresolved++;
+        return;
+    }
+    if (old->tail) { /* merge_reserve() made the room */
+        struct pending_append append = append_of(entry->tail);
+
+        set->entries += append.count;
+        set->bytes += tail_join(old->tail, &append);
+        entry_free(entry);
         return;
     }
     set->bytes += entry_cost(entry) - entry_cost(old);
@@ -311,6 +430,25 @@ static void adopt(struct pending_set *set, bool frozen, struct pending_table *ta
     kvault__free(entry);
 }
 
+/* Room in `to` for all of `from`. */
+static kvault_status merge_reserve(struct pending_table *to, const struct pending_table *from, kvault_error *reterr)
+{
+    kvault_status rc;
+
+    TRY(table_reserve(to, from->count, reterr));
+    for (size_t i = 0; i < from->count; i++) {
+        struct pending_entry *entry = from->order[i], *old = *slot_of(to, key_of(entry), entry->hash);
+        struct pending_append append;
+
+        if (!old || !old->tail)
+            continue;
+        append = append_of(entry->tail);
+        TRY(tail_reserve(old->tail, &append, reterr));
+    }
+out:
+    return rc;
+}
+
 kvault_status kvault__pending_merge(struct pending_set *older, bool older_is_frozen, struct pending_set *newer,
                                     kvault_error *reterr)
 {
@@ -321,7 +459,7 @@ kvault_status kvault__pending_merge(struct pending_set *older, bool older_is_fro
         struct pending_table *from = &newer->tables[t], *to;
 
         TRY(table_open(older, from->space, from->structure, &to, reterr));
-        TRY(table_reserve(to, from->count, reterr));
+        TRY(merge_reserve(to, from, reterr));
     }
     for (size_t t = 0; t < newer->table_count; t++) {
         struct pending_table *from = &newer->tables[t], *to = kvault__pending_table(older, from->space);

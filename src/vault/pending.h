@@ -20,21 +20,29 @@
 /* The bytes that were written under one cache setting and are in the active set. */
 struct pending_account {
     uint64_t active_bytes;
-    uint64_t frozen_bytes; /* in the frozen set: what active_bytes was when it froze */
+    uint64_t frozen_bytes;        /* in the frozen set: what active_bytes was when it froze */
     struct pending_account *next; /* in the engine's list */
 };
 
 enum pending_base { PENDING_UNKNOWN, PENDING_NEW, PENDING_REPLACES }; /* is the key in the file? for count */
 
+/* Elements that wait to be added at the end of something: what a later append brings is joined to them. */
+struct pending_tail {
+    kvault_buf data;
+    kvault_buf offsets; /* uint64_t, count + 1 of them, into data; empty for elements of a fixed size */
+    uint64_t count;
+};
+
 struct pending_entry {
     uint64_t hash;
     struct pending_account *account;
-    uint8_t *value;      /* owned; NULL for a tombstone or an empty value */
+    struct pending_tail *tail; /* owned; NULL for a key that is put or deleted */
+    uint8_t *value;            /* owned; NULL for a tombstone or an empty value */
     size_t value_size;
-    uint64_t checksum;   /* free for the structure's use: set by kvault__pending_put() */
+    uint64_t checksum; /* free for the structure's use: set by kvault__pending_put() */
     uint32_t key_size;
     bool tombstone;
-    uint8_t base;        /* enum pending_base, as of the engine's counted version */
+    uint8_t base; /* enum pending_base, as of the engine's counted version */
     uint8_t key[];
 };
 
@@ -60,6 +68,8 @@ struct pending_set {
 uint64_t kvault__pending_cost(size_t key_size, size_t value_size);
 
 void kvault__pending_free(struct pending_set *set);
+/* Does any of its entries have a tail? */
+bool kvault__pending_has_tails(const struct pending_set *set);
 /* The table of the space, or NULL. */
 struct pending_table *kvault__pending_table(struct pending_set *set, const struct storage_space *space);
 /* The entry of the key, or NULL. `set` may be NULL. */
@@ -70,12 +80,23 @@ kvault_status kvault__pending_insert(struct pending_set *set, const struct stora
                                      const struct structure *structure, struct pending_account *account,
                                      kvault_slice key, kvault_slice value, bool tombstone, uint64_t checksum,
                                      kvault_error *reterr) KVAULT_MUST_USE;
+/* Add elements to the key's tail; `offsets` may be NULL. A key has a tail or a value, never both. An entry counts
+ * once for each element. */
+struct pending_append {
+    const void *data;
+    size_t size;
+    const uint64_t *offsets; /* count + 1 of them, into data */
+    uint64_t count;
+};
+kvault_status kvault__pending_add(struct pending_set *set, const struct storage_space *space,
+                                  const struct structure *structure, struct pending_account *account, kvault_slice key,
+                                  const struct pending_append *append, kvault_error *reterr) KVAULT_MUST_USE;
 /* Bring `order` into key order. */
 kvault_status kvault__pending_sort(struct pending_table *table, kvault_error *reterr) KVAULT_MUST_USE;
 /* First position in the (sorted) order whose key is >= key (or > key with `after`). */
 size_t kvault__pending_seek(const struct pending_table *table, kvault_slice key, bool after);
-/* Move all of `newer` over `older`; newer entries win. A failure changes nothing. What is
- * replaced leaves its account's frozen bytes if `older` is the frozen set, else its active ones. */
+/* Move all of `newer` over `older`; newer entries win, newer tails go behind older ones. A failure changes nothing.
+ * What is replaced leaves its account's frozen bytes if `older` is the frozen set, else its active ones. */
 kvault_status kvault__pending_merge(struct pending_set *older, bool older_is_frozen, struct pending_set *newer,
                                     kvault_error *reterr) KVAULT_MUST_USE;
 

@@ -18,6 +18,7 @@ struct structure {
                             void *problem_ctx, kvault_error *reterr);
 };
 
-extern const struct structure kvault__kv_structure; /* kv/kv_verify.c */
+extern const struct structure kvault__kv_structure;     /* kv/kv_verify.c */
+extern const struct structure kvault__column_structure; /* column/pending.c */
 
 #endif

@@ -6,7 +6,8 @@
  * that itself writes a key which is also frozen. Between the commit and the forgetting
  * a reader would find the old pending value although the file has the new one, and
  * perhaps already saw another key of the same transaction. Such a transaction
- * (`overlaps`) commits with the pending lock held, so that both happen at once. */
+ * (`overlaps`) commits with the pending lock held, so that both happen at once. So does one that
+ * carries tails: elements at the end of what the file has, which would else be seen twice, or not. */
 #include "vault/engine_state.h"
 
 #include <string.h>
@@ -20,8 +21,7 @@
 bool kvault__in_transaction(kvault *vault)
 {
     /* Relaxed: only this thread ever stores its own mark. */
-    return !vault->snapshot &&
-           atomic_load_explicit(&vault->engine->txn.owner, memory_order_relaxed) == this_thread();
+    return !vault->snapshot && atomic_load_explicit(&vault->engine->txn.owner, memory_order_relaxed) == this_thread();
 }
 
 static bool has_cache_locked(struct engine *engine)
@@ -31,7 +31,8 @@ static bool has_cache_locked(struct engine *engine)
 
 static kvault_status fail_lost(kvault_error *reterr)
 {
-    return kvault__fail(reterr, KVAULT_E_IO, "the transaction was rolled back after an earlier failure in it; begin it again");
+    return kvault__fail(reterr, KVAULT_E_IO,
+                        "the transaction was rolled back after an earlier failure in it; begin it again");
 }
 
 /* ---- what is pending, into the transaction ---- */
@@ -89,7 +90,8 @@ static kvault_status write_frozen(struct writing *write, kvault_error *reterr)
             }
         }
     }
-    write->overlaps = false; /* its own keys are what it carries */
+    /* Its own keys are what it carries; but what adds to what the file has must not be seen twice. */
+    write->overlaps = kvault__pending_has_tails(&engine->frozen);
 out:
     write->carrying = false;
     return rc;
@@ -233,8 +235,8 @@ out:
 
 /* Commit what the writer connection has open, and keep the books. The pending lock is held across the
  * commit or not, which clang's analysis cannot follow. */
-KVAULT_NO_LOCK_CHECK static kvault_status commit(struct engine *engine, const struct storage_wait *wait, bool carries, bool overlaps,
-                            kvault_error *reterr)
+KVAULT_NO_LOCK_CHECK static kvault_status commit(struct engine *engine, const struct storage_wait *wait, bool carries,
+                                                 bool overlaps, kvault_error *reterr)
 {
     enum storage_committed outcome = STORAGE_UNKNOWN;
     uint64_t commits = engine->backend->commits(engine->writer);
@@ -251,14 +253,15 @@ KVAULT_NO_LOCK_CHECK static kvault_status commit(struct engine *engine, const st
         kvault__mutex_acquire(&engine->pending_lock);
     engine->committing = false;
     engine->commit_seq++;
-    kvault__count_commit_locked(engine, outcome == STORAGE_UNKNOWN || engine->backend->commits(engine->writer) != commits,
+    kvault__count_commit_locked(engine,
+                                outcome == STORAGE_UNKNOWN || engine->backend->commits(engine->writer) != commits,
                                 rc < 0 ? NULL : &engine->txn.levels[0]);
     kvault__touched_end_locked(engine);
     if (rc >= 0 && carries)
         forget_frozen_locked(engine);
     kvault__mutex_release(&engine->pending_lock);
     if (rc >= 0) {
-        atomic_fetch_add_explicit(&engine->commits, 1, memory_order_relaxed); /* a statistic */
+        atomic_fetch_add_explicit(&engine->commits, 1, memory_order_relaxed);             /* a statistic */
         atomic_store_explicit(&engine->last_writer, this_thread(), memory_order_relaxed); /* a hint */
     }
     return rc;
@@ -361,7 +364,7 @@ static kvault_status run_alone(struct engine *engine, struct storage_op *op, con
     kvault__touched_end_locked(engine);
     kvault__mutex_release(&engine->pending_lock);
     kvault__growth_pop(engine, false);
-    atomic_fetch_add_explicit(&engine->commits, 1, memory_order_relaxed);                 /* a statistic */
+    atomic_fetch_add_explicit(&engine->commits, 1, memory_order_relaxed);             /* a statistic */
     atomic_store_explicit(&engine->last_writer, this_thread(), memory_order_relaxed); /* a hint */
 out:
     return rc;
@@ -381,7 +384,8 @@ kvault_status kvault__write_one(kvault *vault, const char *what, struct storage_
         return kvault__write_end(&write, kvault__write_run(&write, op, 1, reterr), reterr);
     }
     TRY(kvault__check_writable(vault, reterr));
-    write = (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
+    write =
+        (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
     TRY(kvault__lock_writes(engine, what, &write.wait, reterr));
     /* Something may have become pending while we waited; it was written before us. */
     if (atomic_load_explicit(&engine->pending_entries, memory_order_relaxed)) {
@@ -419,7 +423,7 @@ static kvault_status begin_outermost(kvault *vault, struct writing *write, kvaul
     if (atomic_load_explicit(&engine->pending_entries, memory_order_relaxed)) {
         rc = kvault__write_begin_locked(vault, WRITING_VISIBLE, write, reterr);
         if (rc >= 0) {
-            rc = commit(engine, &write->wait, true, false, reterr);
+            rc = commit(engine, &write->wait, true, write->overlaps, reterr);
             kvault__growth_pop(engine, false);
             kvault__checkpoint_if_due(engine, &write->wait);
         }
@@ -441,7 +445,8 @@ kvault_status kvault_begin(kvault *vault, kvault_error *reterr)
     kvault_status rc;
 
     TRY(kvault__check_writable(vault, reterr));
-    write = (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
+    write =
+        (struct writing){ .backend = engine->backend, .engine = engine, .vault = vault, .wait = kvault__wait(vault) };
     if (kvault__in_transaction(vault))
         return begin_nested(&write, reterr);
     if (has_cache_locked(engine))
