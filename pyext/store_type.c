@@ -11,8 +11,9 @@
 
 static const char *const key_and_default[] = { "key", "default" };
 
-#define SCRATCH_BYTES 16384               /* a value up to here is read on the stack, then copied once */
-#define GUESS_BYTES_MAX ((size_t)1 << 20) /* of a value larger than that the size is asked first */
+#define SCRATCH_BYTES 16384                    /* a value up to here is read on the stack, then copied once */
+#define READ_AT_ONCE_BYTES ((uint64_t)1 << 20) /* for a range up to here the size is not asked first */
+#define GUESS_BYTES_MAX ((size_t)1 << 20)      /* of a value larger than that the size is asked first */
 
 static kvpy_store *store_cast(PyObject *op)
 {
@@ -247,43 +248,79 @@ static PyObject *store_size(PyObject *op, PyObject *key_object)
     return rc == KVAULT_OK ? PyLong_FromUnsignedLongLong(size) : kvpy_raise_not_found(self->state, key_object);
 }
 
-PyDoc_STRVAR(read_range_doc, "read_range($self, key, offset, length, /)\n--\n\n"
-                             "Return up to length bytes of the value from offset; NotFound if key is absent.");
-
-static PyObject *store_read_range(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
+/* One attempt with room for `room` bytes. NULL with an exception, or without one for an absent key. */
+static PyObject *read_part(kvpy_store *self, kvault_slice key, uint64_t offset, uint64_t room)
 {
-    kvpy_store *self = store_cast(op);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)room);
     kvault_error err = KVAULT_ERROR_INIT;
-    kvpy_bytes key = KVPY_BYTES_INIT;
-    uint64_t offset, length, whole = 0;
-    PyObject *bytes = NULL;
     size_t size = 0;
     kvault_status rc;
 
-    if (nargs != 3)
-        return PyErr_Format(PyExc_TypeError, "read_range() takes 3 arguments, got %zd", nargs);
-    if (!kvpy_unsigned(self->state, args[1], "offset", &offset) ||
-        !kvpy_unsigned(self->state, args[2], "length", &length) || !kvpy_key(self->state, args[0], &key))
+    if (!bytes)
         return NULL;
-    KVPY_LET_GO(rc = kvault_kv_size(self->kv, key.slice, &whole, &err));
-    if (!kvpy_succeeded(self->state, rc, &err))
-        goto done;
-    whole = offset < whole ? whole - offset : 0;
-    if (rc == KVAULT_OK) {
-        bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(length < whole ? length : whole));
-        if (!bytes)
-            goto done;
-        KVPY_LET_GO(rc = kvault_kv_read(self->kv, key.slice, offset, PyBytes_AS_STRING(bytes),
-                                        (size_t)PyBytes_GET_SIZE(bytes), &size, &err));
-        if (!kvpy_succeeded(self->state, rc, &err) || rc == KVAULT_NOT_FOUND)
+    KVPY_LET_GO(rc = kvault_kv_read(self->kv, key, offset, PyBytes_AS_STRING(bytes), (size_t)room, &size, &err));
+    if (!kvpy_succeeded(self->state, rc, &err) || rc == KVAULT_NOT_FOUND)
+        Py_CLEAR(bytes);
+    else if (size != room)
+        (void)_PyBytes_Resize(&bytes, (Py_ssize_t)size);
+    return bytes;
+}
+
+/* The bytes from `offset` on, `length` of them or fewer at the end; as above. The size is asked first, so that no
+ * more is allocated than there is; a value that has grown by the time it is read is read again. */
+static PyObject *read_to_end(kvpy_store *self, kvault_slice key, uint64_t offset, uint64_t length)
+{
+    uint64_t whole = 0, room = 0;
+    PyObject *bytes = NULL;
+
+    for (;;) {
+        kvault_error err = KVAULT_ERROR_INIT;
+        kvault_status rc;
+
+        KVPY_LET_GO(rc = kvault_kv_size(self->kv, key, &whole, &err));
+        if (!kvpy_succeeded(self->state, rc, &err) || rc == KVAULT_NOT_FOUND) {
             Py_CLEAR(bytes);
-        else if (size != (size_t)PyBytes_GET_SIZE(bytes))
-            (void)_PyBytes_Resize(&bytes, (Py_ssize_t)size);
+            return NULL;
+        }
+        whole = offset < whole ? whole - offset : 0;
+        whole = whole < length ? whole : length;
+        if (bytes && (room == length || whole <= room))
+            return bytes;
+        Py_CLEAR(bytes);
+        room = whole;
+        bytes = read_part(self, key, offset, room);
+        if (!bytes || (uint64_t)PyBytes_GET_SIZE(bytes) < room || room == length)
+            return bytes;
     }
-    if (!bytes && !PyErr_Occurred())
-        kvpy_raise_not_found(self->state, args[0]);
-done:
+}
+
+PyDoc_STRVAR(read_doc, "read($self, key, offset=0, length=-1)\n--\n\n"
+                       "Return up to length bytes of a value from offset; -1: to its end.\n\n"
+                       "Only the pieces concerned are read. NotFound if key is absent, InvalidArgument for a\n"
+                       "negative number other than the -1.");
+
+static PyObject *store_read(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *names)
+{
+    static const char *const parameters[] = { "key", "offset", "length" };
+    kvpy_store *self = store_cast(op);
+    kvpy_bytes key = KVPY_BYTES_INIT;
+    uint64_t offset = 0, length = PY_SSIZE_T_MAX;
+    PyObject *given[3], *bytes;
+    bool to_end;
+    int overflow = 0;
+
+    if (!kvpy_arguments("read", parameters, 1, 3, args, nargs, names, given))
+        return NULL;
+    to_end =
+        !given[2] || (PyLong_CheckExact(given[2]) && PyLong_AsLongAndOverflow(given[2], &overflow) == -1 && !overflow);
+    if ((given[1] && !kvpy_unsigned(self->state, given[1], "offset", &offset)) ||
+        (!to_end && !kvpy_unsigned(self->state, given[2], "length", &length)) || !kvpy_key(self->state, given[0], &key))
+        return NULL;
+    bytes = length <= READ_AT_ONCE_BYTES ? read_part(self, key.slice, offset, length)
+                                         : read_to_end(self, key.slice, offset, length);
     kvpy_bytes_release(&key);
+    if (!bytes && !PyErr_Occurred())
+        return kvpy_raise_not_found(self->state, given[0]);
     return bytes;
 }
 
@@ -737,7 +774,7 @@ static PyMethodDef store_methods[] = {
     { "delete", store_delete, METH_O, delete_doc },
     { "exists", store_exists, METH_O, exists_doc },
     { "size", store_size, METH_O, size_doc },
-    { "read_range", (PyCFunction)(void (*)(void))store_read_range, METH_FASTCALL, read_range_doc },
+    { "read", (PyCFunction)(void (*)(void))store_read, METH_FASTCALL | METH_KEYWORDS, read_doc },
     { "pop", (PyCFunction)(void (*)(void))store_pop, METH_FASTCALL | METH_KEYWORDS, pop_doc },
     { "popitem", store_popitem, METH_NOARGS, popitem_doc },
     { "setdefault", (PyCFunction)(void (*)(void))store_setdefault, METH_FASTCALL | METH_KEYWORDS, setdefault_doc },

@@ -204,20 +204,6 @@ class KVault(_kvault.Store, FileHandle, MutableMapping[bytes, bytes]):  # type: 
 
     # ---- streams ----
 
-    def read(self, key: Key, offset: int = 0, length: int = -1) -> bytes:
-        """Return up to `length` bytes of a value from `offset`; -1: to its end. Only the pieces concerned are read.
-
-        Raises
-        ------
-        NotFound
-            If there is no such key.
-        InvalidArgument
-            If a number is negative, but for the -1.
-        """
-        if length == -1:
-            length = max(self.size(key) - offset, 0)
-        return self.read_range(key, offset, length)
-
     def open(self, key: Key, mode: Mode = "rb") -> ValueFile:
         """Open a value as a raw binary file; see `ValueFile`.
 

@@ -394,3 +394,27 @@ with KVault(sys.argv[1]) as kv:
         [sys.executable, "-c", script, str(folder / "m.db")], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 60_000  # KiB; the value has 200 MiB
+
+
+@pytest.mark.parametrize("size", [0, 10, 200_000, 700_000, 2_500_000])
+def test_a_range_is_what_a_slice_of_the_value_is(kv: KVault, size: int) -> None:
+    value = os.urandom(size)
+    kv["k"] = value
+    assert kv.read("k") == kv.read("k", 0, -1) == value
+    for offset in (0, 1, 4087, size // 2, size, size + 5):
+        for length in (0, 1, 5000, size // 2, size, 1 << 20, (1 << 20) + 1, 1 << 62):
+            assert kv.read("k", offset, length) == value[offset : offset + length]
+    assert kv.read(key="k", offset=3, length=4) == value[3:7]
+
+
+@pytest.mark.parametrize(("offset", "length"), [(-1, 1), (0, -2), (1 << 64, 1), (0, 1 << 64), (0, -(1 << 64))])
+def test_a_range_out_of_bounds_is_refused_with_the_number(kv: KVault, offset: int, length: int) -> None:
+    kv["k"] = b"value"
+    with pytest.raises(ValueError, match=str(offset if length == 1 else length)):
+        kv.read("k", offset, length)
+
+
+def test_a_range_of_no_key_is_a_key_error(kv: KVault) -> None:
+    for length in (-1, 5, 1 << 40):
+        with pytest.raises(KeyError):
+            kv.read("k", 0, length)
