@@ -582,6 +582,17 @@ def test_a_plain_table_of_another_program_is_used_as_it_is(path: Path) -> None:
     db.close()
 
 
+def test_a_table_whose_keys_are_no_bytes_is_refused_and_not_listed(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("create table words (key text primary key, value text)")
+        db.execute("create table plain (key, value blob)")
+    db.close()
+    with Vault(path) as vault:
+        assert vault.tables() == ["plain"]
+        with pytest.raises(InvalidArgument, match="its columns are key TEXT,value TEXT, want"):
+            vault.kv("words")
+
+
 # ---- the whole file ----
 
 

@@ -1,7 +1,8 @@
 /* tables.c - finding and making tables of cells.
  *
  * A table is ours by its five columns, plain by exactly two (another program's, or the
- * older implementation's); anything else under a table's name is refused. */
+ * older implementation's); anything else under a table's name is refused. So is one whose columns are
+ * declared TEXT or INTEGER: SQLite would not find a key of bytes in it. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -14,14 +15,17 @@
 #include "base/banned.h"
 
 #define DEFAULT_TABLE "kvault"
+/* The columns of a table, one behind the other with a comma, each with its type unless that is BLOB or none. */
+#define OURS_COLUMNS "key,value,blob_id INTEGER,size INTEGER,checksum INTEGER"
+#define PLAIN_COLUMNS "key,value"
 
 kvault_status kvault__sqlite_make_schema(storage_conn *conn, kvault_error *reterr)
 {
     return kvault__exec(conn, kvault__schema_sql, "create the tables", reterr);
 }
 
-/* Columns of the table or view, one behind the other with a comma. Its name is an identifier. A statement that
- * is prepared tells them for a tenth of what the table-valued pragma takes. */
+/* The columns of the table or view, as above. Its name is an identifier. A statement that is prepared tells them for a
+ * tenth of what the table-valued pragma takes. */
 static void list_columns(storage_conn *conn, const char *name, char ret_columns[128])
 {
     sqlite3_stmt *stmt = NULL;
@@ -31,8 +35,13 @@ static void list_columns(storage_conn *conn, const char *name, char ret_columns[
     ret_columns[0] = 0;
     (void)snprintf(sql, sizeof sql, "SELECT * FROM \"%s\"", name);
     if (sqlite3_prepare_v2(conn->db, sql, -1, &stmt, NULL) == SQLITE_OK) {
-        for (int i = 0; i < sqlite3_column_count(stmt) && at < 127; i++)
-            at += (size_t)snprintf(ret_columns + at, 128 - at, "%s%s", i ? "," : "", sqlite3_column_name(stmt, i));
+        for (int i = 0; i < sqlite3_column_count(stmt) && at < 127; i++) {
+            const char *type = sqlite3_column_decltype(stmt, i);
+            bool is_blob = !type || !*type || strcasecmp(type, "BLOB") == 0;
+
+            at += (size_t)snprintf(ret_columns + at, 128 - at, "%s%s%s%s", i ? "," : "", sqlite3_column_name(stmt, i),
+                                   is_blob ? "" : " ", is_blob ? "" : type);
+        }
     }
     (void)sqlite3_finalize(stmt);
 }
@@ -73,14 +82,15 @@ static kvault_status find_table(storage_conn *conn, const char *name, struct sto
         return rc;
     *ret_space = (struct storage_space){ .kind = STORAGE_TABLE };
     (void)snprintf(ret_space->name, sizeof ret_space->name, "%s", spelled);
-    if (strcmp(type, "table") == 0 && strcmp(columns, "key,value,blob_id,size,checksum") == 0)
+    if (strcmp(type, "table") == 0 && strcmp(columns, OURS_COLUMNS) == 0)
         ret_space->layout = STORAGE_LAYOUT_OURS;
-    else if (strcmp(type, "table") == 0 && strcmp(columns, "key,value") == 0)
+    else if (strcmp(type, "table") == 0 && strcmp(columns, PLAIN_COLUMNS) == 0)
         ret_space->layout = STORAGE_LAYOUT_PLAIN;
     else
-        return kvault__fail(reterr, KVAULT_E_INVALID,
-                            "cannot use the %s \"%s\" of \"%s\": its columns are %s, want a table of key and value",
-                            type, spelled, conn->path, columns);
+        return kvault__fail(
+            reterr, KVAULT_E_INVALID,
+            "cannot use the %s \"%s\" of \"%s\": its columns are %s, want a table of key and value, both BLOB", type,
+            spelled, conn->path, columns);
     return KVAULT_OK;
 }
 
@@ -138,10 +148,11 @@ kvault_status kvault__sqlite_list_tables(storage_conn *conn, const struct storag
                                          kvault_status (*row)(void *ctx, const char *name, kvault_error *reterr),
                                          void *ctx, kvault_error *reterr)
 {
-    static const char sql[] = "SELECT s.name FROM sqlite_schema s WHERE s.type = 'table' AND "
-                              "(SELECT group_concat(c.name) FROM pragma_table_info(s.name) c) IN ('key,value', "
-                              "'key,value,blob_id,size,checksum') "
-                              "ORDER BY s.name";
+    static const char sql[] =
+        "SELECT s.name FROM sqlite_schema s WHERE s.type = 'table' AND "
+        "(SELECT group_concat(c.name || CASE WHEN c.type = '' OR c.type = 'BLOB' COLLATE NOCASE THEN '' "
+        "ELSE ' ' || c.type END) FROM pragma_table_info(s.name) c) IN ('" PLAIN_COLUMNS "', '" OURS_COLUMNS "') "
+        "ORDER BY s.name";
     sqlite3_stmt *stmt = NULL;
     kvault_status rc = KVAULT_OK;
     int code;
