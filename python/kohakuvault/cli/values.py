@@ -14,6 +14,7 @@ from ..errors import InvalidArgument, NotFound
 from ..kv import KVault
 from .complete import complete_key
 from .failure import FAILED, Failure
+from .jsonlines import key_record
 from .keytext import from_text, to_text
 from .opening import any_table, existing_table, file_argument, reading, table_option, writing
 from .output import count, json_line, json_option, opened_output, print_json, print_lines
@@ -33,14 +34,6 @@ def key_of(text: str, as_raw: bool, as_hex: bool) -> bytes:
     if as_raw and as_hex:
         raise click.UsageError("--raw and --hex: a key is written in one way")
     return from_text(text, raw=as_raw, hexadecimal=as_hex)
-
-
-def key_record(key: bytes) -> dict[str, str]:
-    """Return a key for JSON: text where it is UTF-8, else hexadecimal."""
-    try:
-        return {"key": key.decode()}
-    except UnicodeDecodeError:
-        return {"key_hex": key.hex()}
 
 
 # ---- ls ----
