@@ -59,6 +59,15 @@ bool kvpy_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
     return fill_buffer(state, object, "a value is bytes-like", ret);
 }
 
+bool kvpy_data(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
+{
+    if (PyBytes_CheckExact(object)) {
+        borrow_bytes(object, ret);
+        return true;
+    }
+    return fill_buffer(state, object, "data are bytes-like", ret);
+}
+
 void kvpy_bytes_release(kvpy_bytes *bytes)
 {
     Py_CLEAR(bytes->owner);

@@ -20,6 +20,8 @@ typedef struct kvpy_bytes {
 bool kvpy_key(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
 /* The same for a value, which str is not. */
 bool kvpy_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
+/* The same for data to be read, whatever holds them. */
+bool kvpy_data(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
 /* Let go of the object; nothing happens to one that was never filled. */
 void kvpy_bytes_release(kvpy_bytes *bytes);
 

@@ -11,6 +11,7 @@
 
 #define KVPY_STATE_FIELDS(X)                                                                                           \
     X(HandleType) X(CSBTreeType) X(CSBTreeIterType)                                                                    \
+    X(PackerType) X(ExtType) X(Tag) X(Simple)                                                                          \
     X(StoreType) X(ScanType) X(BlobType) X(str_sqlite_code) X(KohakuVaultError) X(NotFound) X(DatabaseBusy)            \
         X(InvalidArgument) X(WrongType) X(IoError) X(CorruptData) X(ClosedHandle) X(ReadOnly) X(ForkedHandle)
 
@@ -18,6 +19,7 @@ typedef struct kvpy_state {
 #define KVPY_DECLARE(name) PyObject *name;
     KVPY_STATE_FIELDS(KVPY_DECLARE)
 #undef KVPY_DECLARE
+    const void *datetime_api;  /* of instant.c; NULL until a datetime is met */
     unsigned long main_thread; /* the one that runs signal handlers; written at import and after a fork */
 } kvpy_state;
 
@@ -48,5 +50,6 @@ int kvpy_scan_exec(PyObject *module, kvpy_state *state);
 int kvpy_blob_exec(PyObject *module, kvpy_state *state);
 int kvpy_csbtree_exec(PyObject *module, kvpy_state *state);
 int kvpy_csbtree_iter_exec(PyObject *module, kvpy_state *state);
+int kvpy_packer_exec(PyObject *module, kvpy_state *state);
 
 #endif

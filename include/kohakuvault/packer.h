@@ -125,6 +125,16 @@ static inline void kvault_reader_leave(kvault_reader *reader)
     reader->depth--;
 }
 
+/* Take the next token if its bytes are exactly these, which are one token that holds no others. */
+static inline bool kvault_reader_take_known(kvault_reader *reader, const void *bytes, size_t size)
+{
+    if (size > (size_t)(reader->end - reader->at) || memcmp(reader->at, bytes, size) != 0)
+        return false;
+    reader->at += size;
+    reader->owed--;
+    return true;
+}
+
 /* In a container of KVAULT_COUNT_UNKNOWN, before each item of an array (`width` 1)
  * or pair of a map (2): whether one follows. The break that ends it is consumed. */
 KVAULT_API kvault_status kvault_reader_more(kvault_reader *reader, unsigned width, bool *ret_more,

@@ -2,6 +2,7 @@
 
 from . import errors
 from ._kvault import CSBTree
+from ._kvault import DataPacker, parse_dtype
 from ._kvault import version as __version__
 from .errors import (
     ClosedHandle,
@@ -24,6 +25,7 @@ __all__ = [
     "CSBTree",
     "ClosedHandle",
     "CorruptData",
+    "DataPacker",
     "DatabaseBusy",
     "ForkedHandle",
     "InvalidArgument",
@@ -38,6 +40,7 @@ __all__ = [
     "WrongType",
     "__version__",
     "errors",
+    "parse_dtype",
 ]
 
 watch_process()

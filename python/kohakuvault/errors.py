@@ -65,8 +65,8 @@ class ForkedHandle(KohakuVaultError):
     """The handle or stream belongs to the process that this one was forked from."""
 
 
-class SchemaError(KohakuVaultError):
-    """A value breaks the schema of its column."""
+class SchemaError(KohakuVaultError, ValueError):
+    """A value breaks the schema of its column or packer; the words name the place in it and the rule."""
 
 
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6

@@ -36,7 +36,7 @@ PAIRS = [
     (CorruptData, Exception),
     (ReadOnly, Exception),
     (ForkedHandle, Exception),
-    (SchemaError, Exception),
+    (SchemaError, ValueError),
 ]
 
 

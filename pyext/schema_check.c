@@ -1,0 +1,64 @@
+/* schema_check.c - the schema of a packer.
+ *
+ * What is checked is the record as it was written, not the object that it was written from: a JSON Schema
+ * gets what a reader will get, CDDL the very bytes. */
+#include "schema_check.h"
+
+bool kvpy_schema_set(kvpy_packer *self, PyObject *schema)
+{
+    PyObject *module = PyImport_ImportModule("kohakuvault.schema");
+    const char *name = self->dtype.kind == KVAULT_CBOR ? "CddlSchema" : "JsonSchema";
+
+    if (module && self->dtype.kind != KVAULT_CBOR && self->dtype.kind != KVAULT_MSGPACK)
+        PyErr_SetString(self->state->InvalidArgument, "only msgpack and cbor take a schema");
+    else if (module)
+        self->validator = PyObject_CallMethod(module, name, "O", schema);
+    Py_XDECREF(module);
+    if (self->validator)
+        self->schema = PyObject_GetAttrString(self->validator, "text");
+    return self->schema != NULL;
+}
+
+/* Whether a float is met that JSON has no number for. The record is one that was read to its end. */
+static bool has_odd_float(kvault_slice record)
+{
+    size_t at = 0;
+
+    while (at < record.size) {
+        kvault_reader reader = kvault_reader_init(record, at);
+        kvault_token token;
+
+        if (kvault_msgpack_read(&reader, &token, NULL) < 0)
+            return false;
+        if (token.kind == KVAULT_TOKEN_FLOAT && !Py_IS_FINITE(token.f))
+            return true;
+        at = kvault_reader_offset(&reader);
+    }
+    return false;
+}
+
+static PyObject *check_json(kvpy_packer *self, kvault_slice record)
+{
+    PyObject *result = NULL;
+    PyObject *value;
+    size_t end;
+
+    value = kvpy_unpack_record(self, record, 0, self->state->InvalidArgument, &end);
+    if (value)
+        result = PyObject_CallMethod(self->validator, "check", "OO", value, has_odd_float(record) ? Py_True : Py_False);
+    Py_XDECREF(value);
+    return result;
+}
+
+bool kvpy_schema_check(kvpy_packer *self, kvault_slice record)
+{
+    PyObject *result;
+
+    if (self->dtype.kind == KVAULT_CBOR)
+        result =
+            PyObject_CallMethod(self->validator, "check", "y#", (const char *)record.data, (Py_ssize_t)record.size);
+    else
+        result = check_json(self, record);
+    Py_XDECREF(result);
+    return result != NULL;
+}
