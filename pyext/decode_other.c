@@ -44,13 +44,14 @@ static PyObject *inverted(PyObject *number)
     return result;
 }
 
-static PyObject *bignum(const kvault_token *token)
+static PyObject *bignum(kvpy_state *state, const kvault_token *token)
 {
     PyObject *bytes = bytes_of(token);
     PyObject *number = NULL;
 
     if (bytes)
-        number = PyObject_CallMethod((PyObject *)&PyLong_Type, "from_bytes", "Os", bytes, "big");
+        number =
+            PyObject_CallMethodObjArgs((PyObject *)&PyLong_Type, state->str_from_bytes, bytes, state->str_big, NULL);
     Py_XDECREF(bytes);
     return token->extra ? inverted(number) : number;
 }
@@ -109,7 +110,7 @@ PyObject *kvpy_decode_other(kvpy_decoder *decoder, const kvault_token *token, co
     case KVAULT_TOKEN_NINT:
         return inverted(PyLong_FromUnsignedLongLong(token->u));
     case KVAULT_TOKEN_BIGNUM:
-        return bignum(token);
+        return bignum(decoder->state, token);
     case KVAULT_TOKEN_TEXT:
         return chunked_text(decoder, token, at);
     case KVAULT_TOKEN_BYTES:

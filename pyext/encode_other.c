@@ -16,15 +16,19 @@ static PyObject *invert(PyObject *number)
 }
 
 /* The digits of a number that is not negative, big-endian; new. */
-static PyObject *digits_of(PyObject *number)
+static PyObject *digits_of(kvpy_state *state, PyObject *number)
 {
-    PyObject *bits = PyObject_CallMethod((PyObject *)&PyLong_Type, "bit_length", "O", number);
+    PyObject *type = (PyObject *)&PyLong_Type;
+    PyObject *bits = PyObject_CallMethodObjArgs(type, state->str_bit_length, number, NULL);
     Py_ssize_t count = bits ? PyLong_AsSsize_t(bits) : -1;
+    PyObject *size = count < 0 ? NULL : PyLong_FromSsize_t((count + 7) / 8);
+    PyObject *digits = NULL;
 
+    if (size)
+        digits = PyObject_CallMethodObjArgs(type, state->str_to_bytes, number, size, state->str_big, NULL);
+    Py_XDECREF(size);
     Py_XDECREF(bits);
-    if (count < 0)
-        return NULL;
-    return PyObject_CallMethod((PyObject *)&PyLong_Type, "to_bytes", "Ons", number, (count + 7) / 8, "big");
+    return digits;
 }
 
 static bool encode_bignum(kvpy_encoder *encoder, PyObject *number, bool negative)
@@ -35,7 +39,7 @@ static bool encode_bignum(kvpy_encoder *encoder, PyObject *number, bool negative
 
     if (encoder->format == KVAULT_FORMAT_MSGPACK)
         return kvpy_encode_token(encoder, &token); /* which has the words */
-    digits = digits_of(number);
+    digits = digits_of(encoder->state, number);
     if (!digits)
         return false;
     token.bytes = (kvault_slice){ PyBytes_AS_STRING(digits), (size_t)PyBytes_GET_SIZE(digits) };

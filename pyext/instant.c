@@ -42,7 +42,7 @@ static int64_t days_before(int year, int month, int day)
 /* The offset of the datetime from UTC in microseconds. */
 static bool ask_offset(kvpy_state *state, PyObject *datetime, int64_t *ret_us)
 {
-    PyObject *offset = PyObject_CallMethod(datetime, "utcoffset", NULL);
+    PyObject *offset = PyObject_CallMethodNoArgs(datetime, state->str_utcoffset);
     bool known = false;
 
     if (offset == Py_None)

@@ -473,8 +473,37 @@ static PyMethodDef packer_functions[] = {
     { NULL, NULL, 0, NULL },
 };
 
+/* Names that are looked up again and again: a fresh str each time would fill the interpreter's cache of methods. */
+static int intern_names(kvpy_state *state)
+{
+    struct {
+        const char *name;
+        PyObject **field;
+    } wanted[] = {
+        { "code", &state->str_code },
+        { "data", &state->str_data },
+        { "number", &state->str_number },
+        { "value", &state->str_value },
+        { "check", &state->str_check },
+        { "utcoffset", &state->str_utcoffset },
+        { "bit_length", &state->str_bit_length },
+        { "to_bytes", &state->str_to_bytes },
+        { "from_bytes", &state->str_from_bytes },
+        { "big", &state->str_big },
+    };
+
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {
+        *wanted[i].field = PyUnicode_InternFromString(wanted[i].name);
+        if (!*wanted[i].field)
+            return -1;
+    }
+    return 0;
+}
+
 int kvpy_packer_exec(PyObject *module, kvpy_state *state)
 {
     state->PackerType = kvpy_add_type(module, &packer_spec);
-    return state->PackerType ? PyModule_AddFunctions(module, packer_functions) : -1;
+    if (!state->PackerType || intern_names(state) < 0)
+        return -1;
+    return PyModule_AddFunctions(module, packer_functions);
 }

@@ -39,26 +39,33 @@ static bool has_odd_float(kvault_slice record)
 
 static PyObject *check_json(kvpy_packer *self, kvault_slice record)
 {
+    PyObject *odd = has_odd_float(record) ? Py_True : Py_False;
     PyObject *result = NULL;
     PyObject *value;
     size_t end;
 
     value = kvpy_unpack_record(self, record, 0, self->state->InvalidArgument, &end);
     if (value)
-        result = PyObject_CallMethod(self->validator, "check", "OO", value, has_odd_float(record) ? Py_True : Py_False);
+        result = PyObject_CallMethodObjArgs(self->validator, self->state->str_check, value, odd, NULL);
     Py_XDECREF(value);
+    return result;
+}
+
+static PyObject *check_cddl(kvpy_packer *self, kvault_slice record)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(record.data, (Py_ssize_t)record.size);
+    PyObject *result = NULL;
+
+    if (bytes)
+        result = PyObject_CallMethodOneArg(self->validator, self->state->str_check, bytes);
+    Py_XDECREF(bytes);
     return result;
 }
 
 bool kvpy_schema_check(kvpy_packer *self, kvault_slice record)
 {
-    PyObject *result;
+    PyObject *result = self->dtype.kind == KVAULT_CBOR ? check_cddl(self, record) : check_json(self, record);
 
-    if (self->dtype.kind == KVAULT_CBOR)
-        result =
-            PyObject_CallMethod(self->validator, "check", "y#", (const char *)record.data, (Py_ssize_t)record.size);
-    else
-        result = check_json(self, record);
     Py_XDECREF(result);
     return result != NULL;
 }

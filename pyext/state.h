@@ -9,11 +9,16 @@
 #include "compat.h"
 #include "kohakuvault/kohakuvault.h"
 
-#define KVPY_STATE_FIELDS(X)                                                                                           \
-    X(HandleType) X(CSBTreeType) X(CSBTreeIterType)                                                                    \
-    X(PackerType) X(ExtType) X(Tag) X(Simple)                                                                          \
-    X(StoreType) X(ScanType) X(BlobType) X(str_sqlite_code) X(KohakuVaultError) X(NotFound) X(DatabaseBusy)            \
-        X(InvalidArgument) X(WrongType) X(IoError) X(CorruptData) X(ClosedHandle) X(ReadOnly) X(ForkedHandle)
+/* clang-format off */
+/* A line for each file that has some of its own. */
+#define KVPY_STATE_FIELDS(X) \
+    X(HandleType) X(StoreType) X(ScanType) X(BlobType) \
+    X(CSBTreeType) X(CSBTreeIterType) \
+    X(PackerType) X(ExtType) X(Tag) X(Simple) X(str_code) X(str_data) X(str_number) X(str_value) X(str_check) \
+    X(str_utcoffset) X(str_bit_length) X(str_to_bytes) X(str_from_bytes) X(str_big) \
+    X(str_sqlite_code) X(KohakuVaultError) X(NotFound) X(DatabaseBusy) X(InvalidArgument) X(WrongType) \
+    X(IoError) X(CorruptData) X(ClosedHandle) X(ReadOnly) X(ForkedHandle)
+/* clang-format on */
 
 typedef struct kvpy_state {
 #define KVPY_DECLARE(name) PyObject *name;

@@ -19,9 +19,9 @@ bool kvpy_token_types(kvpy_state *state)
 }
 
 /* A field that holds an int of 64 bits without a sign. */
-static bool unsigned_field(PyObject *object, const char *name, uint64_t *ret)
+static bool unsigned_field(PyObject *object, PyObject *name, uint64_t *ret)
 {
-    PyObject *field = PyObject_GetAttrString(object, name);
+    PyObject *field = PyObject_GetAttr(object, name);
 
     if (!field)
         return false;
@@ -32,8 +32,8 @@ static bool unsigned_field(PyObject *object, const char *name, uint64_t *ret)
 
 bool kvpy_ext_parts(kvpy_state *state, PyObject *ext, int32_t *ret_code, PyObject **ret_data)
 {
-    PyObject *code = PyObject_GetAttrString(ext, "code");
-    PyObject *data = code ? PyObject_GetAttrString(ext, "data") : NULL;
+    PyObject *code = PyObject_GetAttr(ext, state->str_code);
+    PyObject *data = code ? PyObject_GetAttr(ext, state->str_data) : NULL;
 
     if (data) {
         long number = PyLong_AsLong(code);
@@ -52,17 +52,15 @@ bool kvpy_ext_parts(kvpy_state *state, PyObject *ext, int32_t *ret_code, PyObjec
 
 bool kvpy_tag_parts(kvpy_state *state, PyObject *tag, uint64_t *ret_number, PyObject **ret_value)
 {
-    (void)state;
-    if (!unsigned_field(tag, "number", ret_number))
+    if (!unsigned_field(tag, state->str_number, ret_number))
         return false;
-    *ret_value = PyObject_GetAttrString(tag, "value");
+    *ret_value = PyObject_GetAttr(tag, state->str_value);
     return *ret_value != NULL;
 }
 
 bool kvpy_simple_number(kvpy_state *state, PyObject *simple, uint64_t *ret_number)
 {
-    (void)state;
-    return unsigned_field(simple, "number", ret_number);
+    return unsigned_field(simple, state->str_number, ret_number);
 }
 
 PyObject *kvpy_ext_new(kvpy_state *state, int32_t code, kvault_slice data)
