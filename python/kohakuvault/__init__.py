@@ -1,8 +1,7 @@
 """One SQLite file for blobs of any size, typed columns and records."""
 
 from . import errors
-from ._kvault import CSBTree
-from ._kvault import DataPacker, parse_dtype
+from ._kvault import CSBTree, DataPacker, parse_dtype
 from ._kvault import version as __version__
 from .errors import (
     ClosedHandle,
