@@ -36,6 +36,8 @@ static PyObject *exception_for(kvpy_state *state, kvault_status status)
         return state->KohakuVaultError;
     case KVAULT_E_COMPARE:
         return PyExc_TypeError;
+    case KVAULT_E_INDEX:
+        return PyExc_IndexError;
     }
     Py_UNREACHABLE();
 }
@@ -71,6 +73,13 @@ static PyObject *raise_and_release(PyObject *exc)
 PyObject *kvpy_raise_not_found(kvpy_state *state, PyObject *key)
 {
     return raise_and_release(PyObject_CallOneArg(state->NotFound, key));
+}
+
+PyObject *kvpy_raise_no_column(kvpy_state *state, PyObject *name)
+{
+    PyObject *words = PyUnicode_FromFormat("there is no column %R", name);
+
+    return words ? raise_and_release(PyObject_CallFunction(state->NotFound, "ON", name, words)) : NULL;
 }
 
 PyObject *kvpy_raise_no_table(kvpy_state *state, const char *table)

@@ -14,4 +14,7 @@ PyObject *kvpy_raise_no_table(kvpy_state *state, const char *table);
  * call went on is heard here, whether the call ended early or was done by then. */
 bool kvpy_succeeded(kvpy_state *state, kvault_status status, const kvault_error *err);
 
+/* NotFound for a column of this name. */
+PyObject *kvpy_raise_no_column(kvpy_state *state, PyObject *name);
+
 #endif

@@ -234,7 +234,18 @@ static PyObject *call_plain(PyObject *op, kvault_status (*call)(kvault *, kvault
 KVPY_PLAIN(close, "Flush what is pending and end the handle.")
 KVPY_PLAIN(begin, "Begin a transaction of this thread, or a savepoint in it.")
 KVPY_PLAIN(commit, "Commit the innermost level.")
-KVPY_PLAIN(rollback, "Undo the innermost level.")
+
+PyDoc_STRVAR(rollback_doc, "rollback($self, /)\n--\n\nUndo the innermost level.");
+
+static PyObject *handle_rollback(PyObject *op, PyObject *unused)
+{
+    PyObject *result = call_plain(op, kvault_rollback);
+
+    (void)unused;
+    handle_cast(op)->state->rollbacks++;
+    return result;
+}
+
 KVPY_PLAIN(cache_lock, "Let nothing be flushed until cache_unlock().")
 KVPY_PLAIN(cache_unlock, "Flush once, and let others write again.")
 KVPY_PLAIN(checkpoint, "Move what was committed from the WAL into the file.")

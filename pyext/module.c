@@ -126,7 +126,8 @@ static int module_exec(PyObject *module)
     if (kvpy_handle_exec(module, state) < 0 || kvpy_store_exec(module, state) < 0 ||
         kvpy_scan_exec(module, state) < 0 || kvpy_blob_exec(module, state) < 0 ||
         kvpy_csbtree_exec(module, state) < 0 || kvpy_csbtree_iter_exec(module, state) < 0 ||
-        kvpy_packer_exec(module, state) < 0)
+        kvpy_packer_exec(module, state) < 0 || kvpy_column_exec(module, state) < 0 ||
+        kvpy_column_iter_exec(module, state) < 0 || kvpy_catalog_exec(module, state) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "version", kvault_version());
 }

@@ -14,16 +14,21 @@
 #define KVPY_STATE_FIELDS(X) \
     X(HandleType) X(StoreType) X(ScanType) X(BlobType) \
     X(CSBTreeType) X(CSBTreeIterType) \
+    X(ColumnType) X(ColumnIterType) \
     X(PackerType) X(ExtType) X(Tag) X(Simple) X(str_code) X(str_data) X(str_number) X(str_value) X(str_check) \
     X(str_utcoffset) X(str_bit_length) X(str_to_bytes) X(str_from_bytes) X(str_big) \
     X(str_sqlite_code) X(KohakuVaultError) X(NotFound) X(DatabaseBusy) X(InvalidArgument) X(WrongType) \
     X(IoError) X(CorruptData) X(ClosedHandle) X(ReadOnly) X(ForkedHandle)
 /* clang-format on */
 
+#define KVPY_COLUMN_SLOTS 64
+
 typedef struct kvpy_state {
 #define KVPY_DECLARE(name) PyObject *name;
     KVPY_STATE_FIELDS(KVPY_DECLARE)
 #undef KVPY_DECLARE
+    uint64_t column_changes[KVPY_COLUMN_SLOTS]; /* by column id: writes of this process */
+    uint64_t rollbacks; /* which undo such writes */
     const void *datetime_api;  /* of instant.c; NULL until a datetime is met */
     unsigned long main_thread; /* the one that runs signal handlers; written at import and after a fork */
 } kvpy_state;
@@ -56,5 +61,8 @@ int kvpy_blob_exec(PyObject *module, kvpy_state *state);
 int kvpy_csbtree_exec(PyObject *module, kvpy_state *state);
 int kvpy_csbtree_iter_exec(PyObject *module, kvpy_state *state);
 int kvpy_packer_exec(PyObject *module, kvpy_state *state);
+int kvpy_column_exec(PyObject *module, kvpy_state *state);
+int kvpy_column_iter_exec(PyObject *module, kvpy_state *state);
+int kvpy_catalog_exec(PyObject *module, kvpy_state *state);
 
 #endif

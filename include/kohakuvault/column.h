@@ -12,7 +12,7 @@
  * Positions: where a function takes a kvault_range it means what a Python slice means, with
  * the same clamping, resolved against the length in the same transaction (or state) as the
  * work. INT64_MAX stands for "to the end". Where it takes an index, a negative one counts from the
- * end, and one outside is KVAULT_E_INVALID with the words "index out of range" and changes nothing.
+ * end, and one outside is KVAULT_E_INDEX and changes nothing.
  *
  * Every call that writes is one transaction, or part of the thread's own. With the write cache on,
  * kvault_column_append() is pending; everything else commits at once, with all that is pending

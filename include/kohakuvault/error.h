@@ -30,7 +30,8 @@ extern "C" {
     X(KVAULT_E_FORKED, -11, "belongs to another process")                               \
     X(KVAULT_E_REENTERED, -12, "changed while in use")                                  \
     X(KVAULT_E_INTERRUPTED, -13, "interrupted")                                         \
-    X(KVAULT_E_COMPARE, -14, "keys cannot be compared")
+    X(KVAULT_E_COMPARE, -14, "keys cannot be compared")                                 \
+    X(KVAULT_E_INDEX, -15, "index out of range")
 
 typedef enum kvault_status {
 #define KVAULT_STATUS_ENUM(name, number, text) name = number,

@@ -3,6 +3,7 @@
 from . import errors
 from ._kvault import CSBTree, DataPacker, parse_dtype
 from ._kvault import version as __version__
+from .columns import Column, ColumnVault, VarSizeColumn
 from .errors import (
     ClosedHandle,
     CorruptData,
@@ -23,6 +24,8 @@ from .vault import Problem, Vault
 __all__ = [
     "CSBTree",
     "ClosedHandle",
+    "Column",
+    "ColumnVault",
     "CorruptData",
     "DataPacker",
     "DatabaseBusy",
@@ -35,6 +38,7 @@ __all__ = [
     "Problem",
     "ReadOnly",
     "SchemaError",
+    "VarSizeColumn",
     "Vault",
     "WrongType",
     "__version__",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from . import _kvault
-from .cache import CacheContext, LockedCache, Transaction
+from .cache import Transaction, WriteCache
 from .errors import InvalidArgument, WrongType
 
 TYPE_CHECKING = False  # see cache.py
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from .columns import ColumnVault
     from .kv import KVault
 
     Opened = TypeVar("Opened", bound="FileHandle")
@@ -98,7 +99,7 @@ def reopen(kind: Callable[..., Opened], path: str, options: Mapping[str, Any]) -
     return kind(path, **options)
 
 
-class FileHandle:
+class FileHandle(WriteCache):
     """What every handle on a file can do with the whole file: the base of `Vault` and `KVault`.
 
     All calls may be made from any thread. Those that write wait for other writers, then raise
@@ -117,69 +118,6 @@ class FileHandle:
         the state before. Inside another one it is a savepoint.
         """
         return Transaction(self._handle)
-
-    # ---- write cache ----
-
-    def enable_cache(
-        self,
-        *,
-        cap_bytes: int = 64 << 20,
-        flush_threshold: int | None = None,
-        flush_interval: float | None = None,
-    ) -> None:
-        """Let writes through this handle be pending: every read sees them, a crash loses them.
-
-        Parameters
-        ----------
-        cap_bytes : int
-            Keys and values pending at most; a write that would exceed it flushes first.
-        flush_threshold : int, optional
-            A write that reaches it flushes everything; a quarter of `cap_bytes` if not given.
-        flush_interval : float, optional
-            Flush in the background after so many seconds without a write.
-
-        Raises
-        ------
-        InvalidArgument
-            If a number is out of range, or the threshold is above the capacity.
-        """
-        if flush_interval is None:
-            interval_ms = 0
-        elif 0 < flush_interval <= 86400:
-            interval_ms = max(1, round(flush_interval * 1000))
-        else:
-            raise InvalidArgument(f"flush_interval is {flush_interval} s, want more than 0, up to 86400")
-        threshold = cap_bytes // 4 if flush_threshold is None else flush_threshold
-        self._handle.cache_set(True, True, cap_bytes, threshold, interval_ms)
-
-    def disable_cache(self) -> None:
-        """Flush what is pending, then write through again; a flush that fails raises and leaves the cache on."""
-        self._handle.flush()
-        self._handle.cache_set(False, True, 0, 0, 0)
-
-    def flush_cache(self) -> int:
-        """Commit everything pending in the file, in one transaction; return how many entries.
-
-        One that fails raises; nothing is dropped. Inside this thread's `lock_cache()` it does nothing.
-        """
-        return self._handle.flush()
-
-    def cache(
-        self, cap_bytes: int = 64 << 20, flush_threshold: int | None = None, auto_flush: bool = True
-    ) -> CacheContext:
-        """Return a context with the write cache on; leaving it flushes and restores the setting before.
-
-        `auto_flush=False`: no threshold inside; the capacity still holds.
-        """
-        threshold = cap_bytes // 4 if flush_threshold is None else flush_threshold
-        return CacheContext(self._handle, (True, auto_flush, cap_bytes, threshold, 0))
-
-    def lock_cache(self) -> LockedCache:
-        """Return a context in which this thread's writes are pending and nothing is flushed; leaving it flushes once.
-
-        What cannot be pending raises, at the capacity too; nothing is dropped. Other threads' commits wait.
-        """
-        return LockedCache(self._handle)
 
     # ---- the whole file ----
 
@@ -335,6 +273,12 @@ class Vault(FileHandle):
     def tables(self) -> list[str]:
         """Return the names of the tables that `kv` opens, sorted."""
         return self._handle.tables()
+
+    def columns(self, *, min_chunk_bytes: int = 4096, max_chunk_bytes: int = 65536) -> ColumnVault:
+        """Return the columns of the file; see `ColumnVault`."""
+        from .columns import ColumnVault
+
+        return ColumnVault(self, min_chunk_bytes=min_chunk_bytes, max_chunk_bytes=max_chunk_bytes)
 
     def snapshot(self) -> Self:
         """Return a read-only vault that sees everything as it is now, until it is closed."""

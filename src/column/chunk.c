@@ -50,7 +50,7 @@ out:
 kvault_status kvault__chunk_read(struct column_io *io, uint64_t id, uint32_t seq, uint32_t offset, void *dest,
                                  uint32_t size, kvault_error *reterr)
 {
-    uint32_t block = offset / KVAULT_BLOCK_DATA, bytes, chunk_bytes;
+    uint32_t block = offset / KVAULT_BLOCK_DATA, bytes = 0, chunk_bytes = 0;
     uint32_t end = (uint32_t)(((uint64_t)offset + size + KVAULT_BLOCK_DATA - 1) / KVAULT_BLOCK_DATA);
     kvault_status rc = KVAULT_OK;
 
@@ -101,7 +101,7 @@ static kvault_status merge_blocks(struct column_io *io, uint64_t id, uint32_t se
                                   uint32_t skip, kvault_slice bytes, uint8_t **ret_data, uint32_t *ret_size,
                                   kvault_error *reterr)
 {
-    uint32_t image_bytes, chunk_bytes, size;
+    uint32_t image_bytes = 0, chunk_bytes = 0, size;
     uint8_t *data = NULL;
     kvault_status rc;
 

@@ -189,7 +189,7 @@ kvault_status kvault__index_of(int64_t index, uint64_t length, uint64_t *ret_ind
     int64_t at = index < 0 ? index + (int64_t)length : index;
 
     if (at < 0 || (uint64_t)at >= length)
-        return kvault__fail(reterr, KVAULT_E_INVALID, "index out of range: %lld, the column has %llu elements",
+        return kvault__fail(reterr, KVAULT_E_INDEX, "index out of range: %lld, the column has %llu elements",
                             (long long)index, (unsigned long long)length);
     *ret_index = (uint64_t)at;
     return KVAULT_OK;

@@ -343,7 +343,7 @@ static void step_pop(struct play *p)
     kvault_buf data = KVAULT_BUF_INIT;
 
     if (at >= p->m.count) {
-        CHECK_STATUS(kvault_column_pop(p->column, index, &data, &err), KVAULT_E_INVALID, &err);
+        CHECK_STATUS(kvault_column_pop(p->column, index, &data, &err), KVAULT_E_INDEX, &err);
         return;
     }
     CHECK_OK(kvault_column_pop(p->column, index, &data, &err), &err);
