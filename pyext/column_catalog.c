@@ -182,7 +182,8 @@ static PyObject *column_rename(PyObject *module, PyObject *args)
     if (rc == KVAULT_NOT_FOUND)
         return kvpy_raise_no_column(state, from_object);
     if (rc == KVAULT_END)
-        return PyErr_Format(state->InvalidArgument, "cannot rename column %R: there is a column %R", from_object, to_object);
+        return PyErr_Format(state->InvalidArgument, "cannot rename column %R: there is a column %R", from_object,
+                            to_object);
     Py_RETURN_NONE;
 }
 

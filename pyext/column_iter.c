@@ -12,10 +12,10 @@ typedef struct column_iter {
     PyObject_HEAD kvpy_column *column; /* NULL once it has ended */
     int64_t next;                      /* index of the next element; backward, -1 is the end */
     bool reverse, busy;
-    PyObject *ahead;                   /* list, in the order they are given out; or NULL */
-    Py_ssize_t given;                  /* of these */
-    uint64_t changes;                  /* kvpy_column_changes() when it was read */
-    uint64_t count;                    /* elements to read next time */
+    PyObject *ahead;  /* list, in the order they are given out; or NULL */
+    Py_ssize_t given; /* of these */
+    uint64_t changes; /* kvpy_column_changes() when it was read */
+    uint64_t count;   /* elements to read next time */
 } column_iter;
 
 static column_iter *iter_cast(PyObject *op)

@@ -42,7 +42,8 @@ static bool set_codec(kvpy_column *self, PyObject *pack, PyObject *unpack)
         return self->packer != NULL;
     }
     if (!PyCallable_Check(pack) || !PyCallable_Check(unpack)) {
-        PyErr_Format(self->state->InvalidArgument, "Unknown dtype \"%s\": column %R needs its pack and unpack functions",
+        PyErr_Format(self->state->InvalidArgument,
+                     "Unknown dtype \"%s\": column %R needs its pack and unpack functions",
                      kvault_column_dtype(self->column), self->name);
         return false;
     }
@@ -72,8 +73,8 @@ static PyObject *column_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     text = PyUnicode_AsUTF8AndSize(name, &size);
     if (!text)
         return NULL;
-    KVPY_LET_GO(rc = kvault_column_open(((kvpy_handle *)handle)->vault, (kvault_slice){ text, (size_t)size }, &column,
-                                        &err));
+    KVPY_LET_GO(
+        rc = kvault_column_open(((kvpy_handle *)handle)->vault, (kvault_slice){ text, (size_t)size }, &column, &err));
     if (!kvpy_succeeded(state, rc, &err))
         return NULL;
     if (rc == KVAULT_NOT_FOUND)
@@ -331,7 +332,8 @@ static PyObject *column_append_all(PyObject *op, PyObject *values)
     return none_if(done);
 }
 
-PyDoc_STRVAR(insert_doc, "insert($self, index, value, /)\n--\n\nInsert a value before an index, clamped as a list's is.");
+PyDoc_STRVAR(insert_doc,
+             "insert($self, index, value, /)\n--\n\nInsert a value before an index, clamped as a list's is.");
 
 static PyObject *column_insert(PyObject *op, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -417,7 +419,8 @@ static bool open_target(kvpy_column *self, PyObject *object, Py_buffer *view)
     bool fits = false;
 
     if (!self->element_bytes || !self->packer) {
-        PyErr_Format(self->state->WrongType, "column %R has elements of any size: they are read into no buffer", self->name);
+        PyErr_Format(self->state->WrongType, "column %R has elements of any size: they are read into no buffer",
+                     self->name);
         return false;
     }
     if (PyObject_GetBuffer(object, view, PyBUF_WRITABLE | PyBUF_ND | PyBUF_FORMAT) < 0)
@@ -453,8 +456,8 @@ static PyObject *column_read_into(PyObject *op, PyObject *const *args, Py_ssize_
         return PyErr_Format(PyExc_TypeError, "read_into() takes a buffer and a start, got %zd arguments", nargs);
     if ((nargs == 2 && !kvpy_unsigned(self->state, args[1], "start", &start)) || !open_target(self, args[0], &view))
         return NULL;
-    KVPY_LET_GO(rc = kvault_column_read(self->column, start, view.buf, (uint64_t)view.len / self->element_bytes, &count,
-                                        &err));
+    KVPY_LET_GO(
+        rc = kvault_column_read(self->column, start, view.buf, (uint64_t)view.len / self->element_bytes, &count, &err));
     done = kvpy_column_succeeded(self, rc, &err);
     PyBuffer_Release(&view);
     return done ? PyLong_FromUnsignedLongLong(count) : NULL;
@@ -486,7 +489,8 @@ static int64_t *indices_of(PyObject *object, Py_ssize_t *ret_count)
     return NULL;
 }
 
-PyDoc_STRVAR(take_doc, "take($self, indices, /)\n--\n\nReturn a list of the elements at these indices, of one instant.");
+PyDoc_STRVAR(take_doc,
+             "take($self, indices, /)\n--\n\nReturn a list of the elements at these indices, of one instant.");
 
 static PyObject *column_take(PyObject *op, PyObject *object)
 {
@@ -513,7 +517,8 @@ static PyObject *column_iter(PyObject *op)
     return kvpy_column_iter_new(kvpy_column_cast(op), 0, false);
 }
 
-PyDoc_STRVAR(iterate_doc, "iterate($self, start, /)\n--\n\nIterate from the element at start on, which is not negative.");
+PyDoc_STRVAR(iterate_doc,
+             "iterate($self, start, /)\n--\n\nIterate from the element at start on, which is not negative.");
 
 static PyObject *column_iterate(PyObject *op, PyObject *start_object)
 {
@@ -521,7 +526,7 @@ static PyObject *column_iterate(PyObject *op, PyObject *start_object)
     uint64_t start;
 
     return kvpy_unsigned(self->state, start_object, "start", &start) ? kvpy_column_iter_new(self, (int64_t)start, false)
-                                                                    : NULL;
+                                                                     : NULL;
 }
 
 PyDoc_STRVAR(reversed_doc, "__reversed__($self, /)\n--\n\nIterate from the last element to the first.");
@@ -601,21 +606,15 @@ static PyObject *get_slack_bytes(PyObject *op, void *closure)
     return get_info(kvpy_column_cast(op), &info) ? PyLong_FromUnsignedLongLong(info.slack_bytes) : NULL;
 }
 
-static PyObject *get_handle(PyObject *op, void *closure)
-{
-    (void)closure;
-    return Py_NewRef((PyObject *)kvpy_column_cast(op)->handle);
-}
-
 static PyGetSetDef column_getset[] = {
     { "name", get_name, NULL, PyDoc_STR("The name as of now; it follows a rename."), NULL },
     { "dtype", get_dtype, NULL, PyDoc_STR("The dtype, as it was given."), NULL },
-    { "schema", get_schema, NULL, PyDoc_STR("The text of the schema that every value is checked by; None without."), NULL },
+    { "schema", get_schema, NULL, PyDoc_STR("The text of the schema that every value is checked by; None without."),
+      NULL },
     { "element_bytes", get_element_bytes, NULL, PyDoc_STR("Bytes of an element; 0: any size."), NULL },
     { "id", get_id, NULL, PyDoc_STR("The number of the column in its file, never used again."), NULL },
     { "nbytes", get_nbytes, NULL, PyDoc_STR("Bytes of all elements."), NULL },
     { "slack_bytes", get_slack_bytes, NULL, PyDoc_STR("Bytes that edits left unused, until compact()."), NULL },
-    { "_handle", get_handle, NULL, PyDoc_STR("The handle that it was opened through."), NULL },
     { NULL, NULL, NULL, NULL, NULL },
 };
 
@@ -634,18 +633,12 @@ static PyMethodDef column_methods[] = {
 };
 
 static PyType_Slot column_slots[] = {
-    { Py_tp_doc, (void *)column_doc },
-    { Py_tp_new, column_new },
-    { Py_tp_traverse, column_traverse },
-    { Py_tp_dealloc, column_dealloc },
-    { Py_tp_iter, column_iter },
-    { Py_mp_length, column_length },
-    { Py_mp_subscript, column_subscript },
-    { Py_mp_ass_subscript, column_assign },
-    { Py_sq_length, column_length },
-    { Py_tp_methods, column_methods },
-    { Py_tp_getset, column_getset },
-    { 0, NULL },
+    { Py_tp_doc, (void *)column_doc },     { Py_tp_new, column_new },
+    { Py_tp_traverse, column_traverse },   { Py_tp_dealloc, column_dealloc },
+    { Py_tp_iter, column_iter },           { Py_mp_length, column_length },
+    { Py_mp_subscript, column_subscript }, { Py_mp_ass_subscript, column_assign },
+    { Py_sq_length, column_length },       { Py_tp_methods, column_methods },
+    { Py_tp_getset, column_getset },       { 0, NULL },
 };
 
 static PyType_Spec column_spec = {

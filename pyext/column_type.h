@@ -7,10 +7,10 @@
 
 typedef struct kvpy_column {
     PyObject_HEAD kvpy_state *state;
-    kvpy_handle *handle;    /* outlives the column */
-    kvault_column *column;  /* freed by dealloc alone */
-    PyObject *name;         /* as it was when the column was opened: for messages */
-    kvpy_packer *packer;    /* NULL: the dtype is the user's, and the two functions below are there */
+    kvpy_handle *handle;   /* outlives the column */
+    kvault_column *column; /* freed by dealloc alone */
+    PyObject *name;        /* as it was when the column was opened: for messages */
+    kvpy_packer *packer;   /* NULL: the dtype is the user's, and the two functions below are there */
     PyObject *pack, *unpack;
     uint32_t element_bytes; /* 0: any size */
 } kvpy_column;

@@ -51,14 +51,17 @@ def _is_buffer(values: object) -> bool:
     return True
 
 
-class ColumnBase(_kvault.Column, WriteCache, MutableSequence):  # type: ignore[misc, type-arg]
+class ColumnBase(_kvault.Column, WriteCache, MutableSequence):  # type: ignore[type-arg]
     """What `Column` and `VarSizeColumn` share: the whole protocol of a list."""
 
     columns: ColumnVault
+    _codec: tuple[Pack | None, Unpack | None]
     __hash__ = None  # type: ignore[assignment]
 
     def __new__(cls, columns: ColumnVault, name: str, pack: Pack | None = None, unpack: Unpack | None = None) -> Self:
-        self = super().__new__(cls, columns._handle.dup(), name, pack, unpack)
+        handle = columns._handle.dup()
+        self = super().__new__(cls, handle, name, pack, unpack)
+        self._handle = handle
         self.columns = columns
         self._codec = (pack, unpack)
         return self
@@ -170,7 +173,7 @@ class ColumnBase(_kvault.Column, WriteCache, MutableSequence):  # type: ignore[m
 
         start, stop, _ = slice(start, stop).indices(len(self))
         array = np.empty(max(stop - start, 0), kind)
-        return array[: self.read_into(array, start)]
+        return array[: self.read_into(array.data, start)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -210,7 +213,8 @@ class VarSizeColumn(ColumnBase):
 
 
 def _reopen_column(columns: ColumnVault, name: str, pack: Pack | None, unpack: Unpack | None) -> ColumnBase:
-    return columns._open(name, pack, unpack)
+    column: ColumnBase = columns._open(name, pack, unpack)
+    return column
 
 
 def _reopen_columns(kind: type[ColumnVault], path: str, options: dict[str, Any], chunks: dict[str, int]) -> ColumnVault:
@@ -255,7 +259,7 @@ class ColumnVault(FileHandle, Mapping):  # type: ignore[type-arg]
         if isinstance(source, FileHandle):
             if options:
                 raise InvalidArgument(f"{', '.join(options)}: a handle that is shared keeps its own options")
-            self.vault = source if isinstance(source, Vault) else source.vault  # type: ignore[attr-defined]
+            self.vault = source if isinstance(source, Vault) else source.vault
             self._handle = source._handle.dup()
         else:
             self.vault = Vault(source, **options)
