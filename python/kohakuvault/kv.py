@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .views import Key
 
 CHUNK_BYTES_MAX = 1 << 30
+VALUE_BYTES_MAX = 1 << 40
 BATCH_PAIRS, BATCH_BYTES = 1024, 8 << 20  # of update() with an iterator
 
 
@@ -101,6 +102,8 @@ class KVault(_kvault.Store, FileHandle, MutableMapping[bytes, bytes]):  # type: 
 
     @classmethod
     def _over(cls, vault: Vault, handle: _kvault.Handle, table: str, chunk_size: int) -> Self:
+        if "\0" in table:
+            raise InvalidArgument(f"{table!r} is no name of a table")
         # The default is left to the core, which finds the table of a file that names it otherwise.
         self = super().__new__(cls, handle, None if table == "kvault" else table)
         self.vault = vault
@@ -240,8 +243,8 @@ class KVault(_kvault.Store, FileHandle, MutableMapping[bytes, bytes]):  # type: 
             If the reader is short or gives more than it was asked for. What it raises itself comes through.
             The old value stays in both cases.
         """
-        if size is not None and size < 0:
-            raise InvalidArgument(f"size is {size}, want None or 0 and more")
+        if size is not None and not 0 <= size <= VALUE_BYTES_MAX:
+            raise InvalidArgument(f"size is {size}, want None or 0 to {VALUE_BYTES_MAX}")
         step = self.chunk_size if chunk_size is None else _checked_chunk_size(chunk_size)
         stored = 0
         with self.open(key, "wb") as stream:

@@ -6,7 +6,7 @@ import os
 
 from . import _kvault
 from .cache import Transaction, WriteCache
-from .errors import InvalidArgument, WrongType
+from .errors import InvalidArgument, IoError, WrongType
 
 TYPE_CHECKING = False  # see cache.py
 if TYPE_CHECKING:
@@ -50,6 +50,13 @@ def text_path(path: str | os.PathLike[str]) -> str:
     return text
 
 
+def _make_folder(folder: str, path: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as exc:
+        raise IoError(exc.errno, f'cannot make the folder of "{path}": {exc.strerror}') from exc
+
+
 def _wait_ms(retries: int | None, backoff_base: float | None) -> int:
     """Return how long a call waits for others: 5 s, or the sum of the back-offs asked for."""
     if retries is None and backoff_base is None:
@@ -81,7 +88,7 @@ def open_file(
     """Open a file as `Vault` describes."""
     text = text_path(path)
     if text != MEMORY and not read_only:
-        os.makedirs(os.path.dirname(text) or ".", exist_ok=True)
+        _make_folder(os.path.dirname(text) or ".", text)
     return _kvault.Handle(
         text,
         page_size,

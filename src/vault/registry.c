@@ -377,7 +377,9 @@ kvault_status kvault_flush_all(kvault_error *reterr)
         kvault_status flushed = KVAULT_OK;
 
         self.options.read_only = false;
-        if (atomic_load_explicit(&engine->state, memory_order_relaxed) != ENGINE_FORKED)
+        if (atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) == this_thread())
+            flushed = kvault_cache_unlock(&self, &err); /* the process ends inside lock_cache() */
+        else if (atomic_load_explicit(&engine->state, memory_order_relaxed) != ENGINE_FORKED)
             flushed = kvault__flush_engine(&self, NULL, &err);
         if (flushed < 0 && rc >= 0) {
             rc = flushed;

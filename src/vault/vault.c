@@ -191,11 +191,32 @@ out:
     return rc;
 }
 
+/* The last handle goes while a transaction or a lock_cache() is open, perhaps another thread's: nobody is left
+ * who could end it, so it is taken over and undone. What is pending stays so, for the flusher. */
+static void end_what_is_open(kvault *vault)
+{
+    struct engine *engine = vault->engine;
+
+    if (vault->snapshot || atomic_load_explicit(&engine->state, memory_order_relaxed) == ENGINE_FORKED ||
+        kvault__engine_handles(engine) > 1)
+        return;
+    if (atomic_load_explicit(&engine->cache_locker, memory_order_relaxed)) {
+        atomic_store_explicit(&engine->cache_locker, 0, memory_order_relaxed);
+        kvault__unlock_writes(engine);
+    }
+    if (atomic_load_explicit(&engine->txn.owner, memory_order_relaxed)) {
+        atomic_store_explicit(&engine->txn.owner, this_thread(), memory_order_relaxed);
+        for (int depth = kvault_depth(vault); depth > 0; depth--)
+            (void)kvault_rollback(vault, NULL); /* what cannot be undone is lost with the connection */
+    }
+}
+
 void kvault_free(kvault *vault)
 {
     if (!vault)
         return;
     if (!vault->left) {
+        end_what_is_open(vault);
         if (vault->owns_snapshot)
             kvault__snapshot_close(vault);
         kvault__engine_leave(vault->engine, false);
