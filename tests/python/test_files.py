@@ -198,12 +198,13 @@ def test_a_file_of_the_older_implementation_opens(path: Path, version: str) -> N
 @pytest.mark.parametrize("version", ["0.6.0", "1.1.0"])
 def test_the_older_implementation_reads_what_we_write_to_its_file(path: Path, version: str) -> None:
     peer = PEERS / f"kohakuvault-{version}"
-    if not (peer / ".complete").exists():
-        pytest.skip(f"kohakuvault {version} is not in {peer}: bench/run puts it there")
+    environment = {**os.environ, "PYTHONPATH": str(peer)}
+    imported = [sys.executable, "-c", "import kohakuvault; print(kohakuvault.__file__)"]
+    if str(peer) not in subprocess.run(imported, capture_output=True, text=True, env=environment).stdout:
+        pytest.skip(f"kohakuvault {version} is not in {peer}, or not for this Python: bench/run puts it there")
     script = "import sys; from kohakuvault import KVault; kv = KVault(sys.argv[1]); "
 
     def run(code: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(peer)}
         done = subprocess.run(
             [sys.executable, "-c", script + code, str(path)],
             capture_output=True,
