@@ -15,8 +15,8 @@
  * Threads: all functions that take a pin may run at the same time, on any keys, and
  * none waits for another. Each takes effect at one instant between its call and its
  * return. Those that take a kvault_skiplist say what they need. Hooks that release run
- * in kvault_skiplist_leave(), kvault_skiplist_leave_alone() and kvault_skiplist_free(), on
- * whichever thread calls these, some time after the removal. */
+ * in kvault_skiplist_leave(), kvault_skiplist_leave_alone(), kvault_skiplist_settle() and kvault_skiplist_free(),
+ * on whichever thread calls these, some time after the removal. */
 #ifndef KOHAKUVAULT_SKIPLIST_H
 #define KOHAKUVAULT_SKIPLIST_H
 
@@ -55,6 +55,8 @@ KVAULT_API void kvault_skiplist_leave(kvault_skiplist_pin *pin);
 /* Leave as the only one inside, while nobody enters, both of which the caller must know: all that was
  * removed is released now. */
 KVAULT_API void kvault_skiplist_leave_alone(kvault_skiplist_pin *pin);
+/* Release what was removed and still waits, while nobody is inside or enters. False, in O(1): nothing waited. */
+KVAULT_API bool kvault_skiplist_settle(kvault_skiplist *list);
 
 /* The number of entries; exact when nobody changes the list meanwhile. Any thread, no pin. O(1). */
 KVAULT_API size_t kvault_skiplist_count(const kvault_skiplist *list);
@@ -121,8 +123,16 @@ KVAULT_API kvault_status kvault_skiplist_iter_new(kvault_skiplist *list, const k
 KVAULT_API kvault_status kvault_skiplist_iter_fill(kvault_skiplist_iter *iter, kvault_skiplist_pin *pin,
                                                    size_t capacity, kvault_key *ret_keys, void **ret_values,
                                                    size_t *ret_count, kvault_error *reterr) KVAULT_MUST_USE;
+/* Go on behind this key, which need not be there, as if it had been given last. */
+KVAULT_API kvault_status kvault_skiplist_iter_resume(kvault_skiplist_iter *iter, kvault_key last,
+                                                     kvault_error *reterr) KVAULT_MUST_USE;
 /* NULL is allowed. */
 KVAULT_API void kvault_skiplist_iter_free(kvault_skiplist_iter *iter);
+
+/* Show every entry in order until `visit` returns something else than 0, which is returned. Allocates
+ * nothing, compares nothing. Nobody may change the list meanwhile. O(n). */
+KVAULT_API int kvault_skiplist_each(const kvault_skiplist *list,
+                                    int (*visit)(void *context, kvault_key key, void *value), void *context);
 
 /* Check every invariant of the list. O(n). No thread may be in the list.
  * KVAULT_E_CORRUPT, with words, names the first that is broken. */

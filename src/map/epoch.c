@@ -255,6 +255,18 @@ void kvault__epoch_leave_alone(struct epoch *epoch, struct epoch_record *record)
     free_items(epoch, items);
 }
 
+bool kvault__epoch_settle(struct epoch *epoch)
+{
+    struct epoch_item *items[EPOCH_KINDS] = { NULL };
+
+    if (!atomic_load_explicit(&epoch->left_waiting, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&epoch->left_waiting, false, memory_order_relaxed);
+    collect_all(epoch, items);
+    free_items(epoch, items);
+    return true;
+}
+
 void kvault__epoch_release(struct epoch *epoch)
 {
     struct epoch_item *items[EPOCH_KINDS] = { NULL };

@@ -64,6 +64,8 @@ kvault_status kvault__epoch_enter(struct epoch *epoch, struct epoch_record **ret
 void kvault__epoch_leave(struct epoch *epoch, struct epoch_record *record);
 /* The same for the only pin there is: frees all that waits. */
 void kvault__epoch_leave_alone(struct epoch *epoch, struct epoch_record *record);
+/* Free all that waits, while there is no pin. False: nothing did. */
+bool kvault__epoch_settle(struct epoch *epoch);
 /* Free `item` once nobody can hold it. It must be out of reach for those who enter now. */
 void kvault__epoch_retire(struct epoch *epoch, struct epoch_record *record, int kind, struct epoch_item *item);
 

@@ -183,6 +183,11 @@ void kvault_skiplist_leave_alone(kvault_skiplist_pin *pin)
     kvault__epoch_leave_alone(&pin->list->epoch, record);
 }
 
+bool kvault_skiplist_settle(kvault_skiplist *list)
+{
+    return kvault__epoch_settle(&list->epoch);
+}
+
 size_t kvault_skiplist_count(const kvault_skiplist *list)
 {
     int64_t count = kvault__epoch_count(&list->epoch);

@@ -67,6 +67,26 @@ out:
     return rc;
 }
 
+kvault_status kvault_skiplist_iter_resume(kvault_skiplist_iter *iter, kvault_key last, kvault_error *reterr)
+{
+    struct skip_probe probe; /* made only to learn whether it is a key */
+    kvault_status rc = kvault__skip_probe(iter->list, last, &probe, reterr);
+
+    return rc < 0 ? rc : keep(iter->list, &iter->last, last, reterr);
+}
+
+int kvault_skiplist_each(const kvault_skiplist *list, int (*visit)(void *context, kvault_key key, void *value),
+                         void *context)
+{
+    void *value;
+    int answer = 0;
+
+    for (struct skip_node *node = kvault__skip_present(list, skip_target(skip_load(list->head, 0)), &value);
+         node && answer == 0; node = kvault__skip_present(list, skip_target(skip_load(node, 0)), &value))
+        answer = visit(context, kvault__skip_key(list, node), value);
+    return answer;
+}
+
 void kvault_skiplist_iter_free(kvault_skiplist_iter *iter)
 {
     if (!iter)

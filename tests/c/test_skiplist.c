@@ -332,6 +332,77 @@ static void who_leaves_alone_releases_all_that_waits(void)
     kvault_skiplist_free(list);
 }
 
+static void what_waits_is_settled_when_nobody_is_inside(void)
+{
+    kvault_skiplist *list = new_list(KVAULT_KEY_RANKED);
+    kvault_skiplist_pin pin;
+
+    CHECK(!kvault_skiplist_settle(list));
+    CHECK_OK(kvault_skiplist_enter(list, &pin, NULL), NULL);
+    for (int i = 0; i < 10; i++)
+        CHECK_OK(kvault_skiplist_insert(&pin, key_of(KVAULT_KEY_RANKED, i), NULL, NULL, NULL), NULL);
+    kvault_skiplist_clear(&pin);
+    kvault_skiplist_leave(&pin);
+    CHECK(released_keys == 0);
+    CHECK(kvault_skiplist_settle(list));
+    CHECK(released_keys == 10 && released_values == 10);
+    CHECK(!kvault_skiplist_settle(list));
+    kvault_skiplist_free(list);
+}
+
+/* Stops at text 30. */
+static int sum_up(void *context, kvault_key key, void *value)
+{
+    *(size_t *)context += (uintptr_t)value;
+    return key.object == &texts[30] ? 7 : 0;
+}
+
+static void every_entry_is_shown_until_one_is_enough(void)
+{
+    kvault_skiplist *list = new_list(KVAULT_KEY_OBJECT);
+    kvault_skiplist_pin pin;
+    size_t sum = 0;
+
+    CHECK(kvault_skiplist_each(list, sum_up, &sum) == 0 && sum == 0);
+    CHECK_OK(kvault_skiplist_enter(list, &pin, NULL), NULL);
+    for (int i = 0; i < 100; i += 10)
+        CHECK_OK(kvault_skiplist_insert(&pin, key_of(KVAULT_KEY_OBJECT, i), as_value(1), NULL, NULL), NULL);
+    compares = 0;
+    CHECK(kvault_skiplist_each(list, sum_up, &sum) == 7 && sum == 4);
+    CHECK(compares == 0);
+    CHECK_OK(kvault_skiplist_remove(&pin, key_of(KVAULT_KEY_OBJECT, 30), NULL, NULL), NULL);
+    sum = 0;
+    CHECK(kvault_skiplist_each(list, sum_up, &sum) == 0 && sum == 9);
+    kvault_skiplist_leave(&pin);
+    kvault_skiplist_free(list);
+}
+
+static void an_iterator_resumes_behind_any_key(void)
+{
+    for (size_t k = 0; k < KINDS; k++)
+        for (int reverse = 0; reverse < 2; reverse++)
+            for (int last = 0; last < 40; last++) {
+                kvault_skiplist *list = new_list(kinds[k]);
+                kvault_skiplist_iter *iter = NULL;
+                kvault_skiplist_pin pin;
+                kvault_key keys[10];
+                size_t count = 0;
+                int want = reverse ? (last - 1) / 10 * 10 : last / 10 * 10 + 10;
+
+                CHECK_OK(kvault_skiplist_enter(list, &pin, NULL), NULL);
+                for (int i = 0; i < 100; i += 10)
+                    CHECK_OK(kvault_skiplist_insert(&pin, key_of(kinds[k], i), NULL, NULL, NULL), NULL);
+                CHECK_OK(kvault_skiplist_iter_new(list, NULL, NULL, reverse, &iter, NULL), NULL);
+                CHECK_OK(kvault_skiplist_iter_fill(iter, &pin, 3, keys, NULL, &count, NULL), NULL);
+                CHECK_OK(kvault_skiplist_iter_resume(iter, key_of(kinds[k], last), NULL), NULL);
+                CHECK_OK(kvault_skiplist_iter_fill(iter, &pin, 1, keys, NULL, &count, NULL), NULL);
+                CHECK(count == (reverse && last == 0 ? 0 : 1) && (count == 0 || key_is(kinds[k], keys[0], want)));
+                kvault_skiplist_leave(&pin);
+                kvault_skiplist_iter_free(iter);
+                kvault_skiplist_free(list);
+            }
+}
+
 static kvault_status order_of_half(void *context, kvault_key key, int *ret_order, kvault_error *reterr)
 {
     double number = (double)key.i64, half = *(double *)context;
@@ -623,6 +694,9 @@ int main(void)
     RUN(nan_and_missing_hooks_are_refused);
     RUN(what_is_removed_is_released_once_and_not_under_a_pin);
     RUN(who_leaves_alone_releases_all_that_waits);
+    RUN(what_waits_is_settled_when_nobody_is_inside);
+    RUN(every_entry_is_shown_until_one_is_enough);
+    RUN(an_iterator_resumes_behind_any_key);
     RUN(a_place_is_found_for_what_is_no_key);
     RUN(a_cleared_list_is_empty_and_releases_all);
     RUN(an_iterator_survives_every_change);
