@@ -131,8 +131,7 @@ PyObject *kvpy_key_object_of_copy(kvpy_key_mode mode, kvault_key key)
 
 /* ---- comparing ---- */
 
-/* False with an exception, also for two keys of which neither is below the other and which are not equal. */
-static bool compare_objects(PyObject *a, PyObject *b, int *ret_order)
+bool kvpy_key_compare(PyObject *a, PyObject *b, int *ret_order)
 {
     int answer;
 
@@ -161,10 +160,12 @@ static kvault_status compare_hook(void *context, void *a, void *b, int *ret_orde
 
     (void)context;
     (void)reterr;
+    if (PyErr_Occurred())
+        return KVAULT_E_COMPARE; /* a SkipList may go on after a comparison has raised */
     /* What the comparison calls may let go of either. */
     Py_INCREF(a);
     Py_INCREF(b);
-    compared = compare_objects(a, b, ret_order);
+    compared = kvpy_key_compare(a, b, ret_order);
     Py_DECREF(b);
     Py_DECREF(a);
     return compared ? KVAULT_OK : KVAULT_E_COMPARE;
@@ -179,7 +180,7 @@ kvault_status kvpy_foreign_order(void *context, kvault_key key, int *ret_order, 
     (void)reterr;
     if (!object)
         return KVAULT_E_NOMEM;
-    compared = compare_objects(object, foreign->key, ret_order);
+    compared = kvpy_key_compare(object, foreign->key, ret_order);
     Py_DECREF(object);
     return compared ? KVAULT_OK : KVAULT_E_COMPARE;
 }

@@ -40,6 +40,10 @@ kvault_slice kvpy_key_bytes(PyObject *key);
 PyObject *kvpy_key_object(kvpy_key_mode mode, kvault_key key);
 PyObject *kvpy_key_object_of_copy(kvpy_key_mode mode, kvault_key key);
 
+/* Set *ret_order below, at or above 0. Both must be kept alive by the caller. False with an exception, also for two
+ * keys of which neither is below the other and which are not equal. */
+bool kvpy_key_compare(PyObject *a, PyObject *b, int *ret_order);
+
 /* Fill the hooks of a map whose keys and values are owned references. */
 kvault_map_hooks kvpy_map_hooks(void);
 

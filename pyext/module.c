@@ -2,6 +2,7 @@
 #include "state.h"
 
 #include "errors.h"
+#include "skiplist_type.h"
 
 PyObject *kvpy_add_type(PyObject *module, PyType_Spec *spec)
 {
@@ -54,6 +55,7 @@ static PyObject *after_fork_child(PyObject *module, PyObject *unused)
 
     (void)unused;
     kvault_after_fork_child();
+    kvpy_skip_after_fork(state);
     state->main_thread = PyThread_get_thread_ident();
     Py_RETURN_NONE;
 }
@@ -127,7 +129,8 @@ static int module_exec(PyObject *module)
         kvpy_scan_exec(module, state) < 0 || kvpy_blob_exec(module, state) < 0 ||
         kvpy_csbtree_exec(module, state) < 0 || kvpy_csbtree_iter_exec(module, state) < 0 ||
         kvpy_packer_exec(module, state) < 0 || kvpy_column_exec(module, state) < 0 ||
-        kvpy_column_iter_exec(module, state) < 0 || kvpy_catalog_exec(module, state) < 0)
+        kvpy_column_iter_exec(module, state) < 0 || kvpy_catalog_exec(module, state) < 0 ||
+        kvpy_skiplist_exec(module, state) < 0 || kvpy_skiplist_iter_exec(module, state) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "version", kvault_version());
 }

@@ -13,7 +13,7 @@
 /* A line for each file that has some of its own. */
 #define KVPY_STATE_FIELDS(X) \
     X(HandleType) X(StoreType) X(ScanType) X(BlobType) \
-    X(CSBTreeType) X(CSBTreeIterType) \
+    X(CSBTreeType) X(CSBTreeIterType) X(SkipListType) X(SkipListIterType) \
     X(ColumnType) X(ColumnIterType) \
     X(PackerType) X(ExtType) X(Tag) X(Simple) X(str_code) X(str_data) X(str_number) X(str_value) X(str_check) \
     X(str_utcoffset) X(str_bit_length) X(str_to_bytes) X(str_from_bytes) X(str_big) \
@@ -30,6 +30,7 @@ typedef struct kvpy_state {
     uint64_t column_changes[KVPY_COLUMN_SLOTS]; /* by column id: writes of this process */
     uint64_t rollbacks; /* which undo such writes */
     const void *datetime_api;  /* of instant.c; NULL until a datetime is met */
+    struct kvpy_skip_call *skip_calls; /* the calls that are inside SkipLists */
     unsigned long main_thread; /* the one that runs signal handlers; written at import and after a fork */
 } kvpy_state;
 
@@ -64,5 +65,7 @@ int kvpy_packer_exec(PyObject *module, kvpy_state *state);
 int kvpy_column_exec(PyObject *module, kvpy_state *state);
 int kvpy_column_iter_exec(PyObject *module, kvpy_state *state);
 int kvpy_catalog_exec(PyObject *module, kvpy_state *state);
+int kvpy_skiplist_exec(PyObject *module, kvpy_state *state);
+int kvpy_skiplist_iter_exec(PyObject *module, kvpy_state *state);
 
 #endif

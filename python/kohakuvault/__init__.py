@@ -1,7 +1,7 @@
 """One SQLite file for blobs of any size, typed columns and records."""
 
 from . import errors
-from ._kvault import CSBTree, DataPacker, parse_dtype
+from ._kvault import CSBTree, DataPacker, SkipList, parse_dtype
 from ._kvault import version as __version__
 from .columns import Column, ColumnVault, VarSizeColumn
 from .errors import (
@@ -38,6 +38,7 @@ __all__ = [
     "Problem",
     "ReadOnly",
     "SchemaError",
+    "SkipList",
     "VarSizeColumn",
     "Vault",
     "WrongType",

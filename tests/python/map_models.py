@@ -8,6 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sortedcontainers import SortedDict
 
 
@@ -41,13 +43,13 @@ def mixed_number(number: int) -> Any:
     return [int, float, Fraction, lambda n: Fraction(n, 2), lambda n: n / 2][number % 5](number)
 
 
-TEXTS = ["", "a", "a\0", "a\0\0", "b", "é", "ß", "\uffff", "\U00010000", "\U0001f600", "z" * 70, "common prefix "]
+WORDS = ["", "a", "a\0", "a\0\0", "b", "é", "ß", "\uffff", "\U00010000", "\U0001f600", "z" * 70, "common prefix "]
 
 # From a whole number to a key; several numbers may lead to equal keys.
 FAMILIES: dict[str, Callable[[int], Any]] = {
     "int": lambda n: (n - 500) * 10**15,
     "float": lambda n: (n - 500) * 0.37,
-    "str": lambda n: TEXTS[n % len(TEXTS)] + str(n // len(TEXTS)),
+    "str": lambda n: WORDS[n % len(WORDS)] + str(n // len(WORDS)),
     "long str": lambda n: "x" * (n % 100) + str(n),
     "bytes": lambda n: bytes([n % 3, 0, 255])[: n % 4] + n.to_bytes(2, "big"),
     "tuple": lambda n: (n % 40, str(n)),
@@ -56,10 +58,6 @@ FAMILIES: dict[str, Callable[[int], Any]] = {
     "objects": Version,
     "texts of all kinds": lambda n: [str, Code, lambda m: f"\ud800{m}"][n % 3](n),
 }
-
-
-def same(a: Any, b: Any) -> bool:
-    return a is b or a == b
 
 
 class Play:
@@ -159,3 +157,65 @@ class Play:
         assert self.map.first() == (self.model.peekitem(0) if self.model else None)
         assert self.map.last() == (self.model.peekitem(-1) if self.model else None)
         assert list(map(type, self.map.keys())) == list(map(type, self.model))
+
+
+# Comparable with each other, and leading through all modes that numbers have.
+NUMBERS = st.one_of(
+    st.integers(-20, 20),
+    st.booleans(),
+    st.floats(-20, 20).map(lambda number: round(number * 2) / 2),
+    st.sampled_from([2**63, -(2**63), 2**63 - 1, -(2**63) - 1, 2**200, float("inf"), float("-inf"), -0.0]),
+    st.fractions(-3, 3, max_denominator=2),
+)
+TEXTS = st.one_of(st.text(max_size=3), st.text(alphabet="a\0\ud800é", max_size=3), st.text(max_size=2).map(Code))
+
+
+class MapMachine(RuleBasedStateMachine):
+    """Steps on a map and a sorted dict whose keys change the mode again and again."""
+
+    make: Callable[[], Any]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.play = Play(type(self).make(), lambda number: number, seed=0)
+        self.numbers = True
+
+    def fits(self, key: Any) -> bool:
+        return isinstance(key, str) != self.numbers
+
+    @rule(numbers=st.booleans())
+    def begin_anew(self, numbers: bool) -> None:
+        self.play.map.clear()
+        self.play.model.clear()
+        self.numbers = numbers
+
+    @rule(key=st.one_of(NUMBERS, TEXTS), value=st.integers())
+    def put(self, key: Any, value: int) -> None:
+        if self.fits(key):
+            self.play.put(key, value)
+        elif self.play.model:
+            with pytest.raises(TypeError):
+                self.play.map[key] = value
+
+    @rule(key=st.one_of(NUMBERS, TEXTS), value=st.integers())
+    def setdefault(self, key: Any, value: int) -> None:
+        if self.fits(key):
+            self.play.setdefault(key, value)
+
+    @rule(key=st.one_of(NUMBERS, TEXTS))
+    def remove(self, key: Any) -> None:
+        if self.fits(key):
+            self.play.remove(key)
+        elif self.play.model:
+            with pytest.raises(TypeError):
+                self.play.map.remove(key)
+
+    @rule(key=st.one_of(NUMBERS, TEXTS), other=st.one_of(NUMBERS, TEXTS))
+    def look(self, key: Any, other: Any) -> None:
+        if self.fits(key) and self.fits(other):
+            self.play.look(key)
+            self.play.look_around(key, other)
+
+    @invariant()
+    def agree(self) -> None:
+        self.play.check()

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kohakuvault import CSBTree, InvalidArgument
-from map_models import FAMILIES, Code, Play, Version
+from map_models import FAMILIES, NUMBERS, Code, MapMachine, Play, Version
 from sortedcontainers import SortedDict
 
 STEPS = int(os.environ.get("KVTEST_STEPS", "12000"))  # a campaign asks for millions
@@ -48,68 +47,12 @@ def test_long_runs_agree_with_a_sorted_dict(family: str) -> None:
     play.check()
 
 
-# Comparable with each other, and leading through all modes that numbers have.
-NUMBERS = st.one_of(
-    st.integers(-20, 20),
-    st.booleans(),
-    st.floats(-20, 20).map(lambda number: round(number * 2) / 2),
-    st.sampled_from([2**63, -(2**63), 2**63 - 1, -(2**63) - 1, 2**200, float("inf"), float("-inf"), -0.0]),
-    st.fractions(-3, 3, max_denominator=2),
-)
-TEXTS = st.one_of(st.text(max_size=3), st.text(alphabet="a\0\ud800é", max_size=3), st.text(max_size=2).map(Code))
+class TreeMachine(MapMachine):
+    make = staticmethod(lambda: CSBTree(3))
 
 
-class MapMachine(RuleBasedStateMachine):
-    """Steps on a CSBTree and a sorted dict whose keys change the mode again and again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.play = Play(CSBTree(3), lambda number: number, seed=0)
-        self.numbers = True
-
-    def fits(self, key: Any) -> bool:
-        return isinstance(key, str) != self.numbers
-
-    @rule(numbers=st.booleans())
-    def begin_anew(self, numbers: bool) -> None:
-        self.play.map.clear()
-        self.play.model.clear()
-        self.numbers = numbers
-
-    @rule(key=st.one_of(NUMBERS, TEXTS), value=st.integers())
-    def put(self, key: Any, value: int) -> None:
-        if self.fits(key):
-            self.play.put(key, value)
-        elif self.play.model:
-            with pytest.raises(TypeError):
-                self.play.map[key] = value
-
-    @rule(key=st.one_of(NUMBERS, TEXTS), value=st.integers())
-    def setdefault(self, key: Any, value: int) -> None:
-        if self.fits(key):
-            self.play.setdefault(key, value)
-
-    @rule(key=st.one_of(NUMBERS, TEXTS))
-    def remove(self, key: Any) -> None:
-        if self.fits(key):
-            self.play.remove(key)
-        elif self.play.model:
-            with pytest.raises(TypeError):
-                self.play.map.remove(key)
-
-    @rule(key=st.one_of(NUMBERS, TEXTS), other=st.one_of(NUMBERS, TEXTS))
-    def look(self, key: Any, other: Any) -> None:
-        if self.fits(key) and self.fits(other):
-            self.play.look(key)
-            self.play.look_around(key, other)
-
-    @invariant()
-    def agree(self) -> None:
-        self.play.check()
-
-
-TestMapMachine = MapMachine.TestCase
-TestMapMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTreeMachine = TreeMachine.TestCase
+TestTreeMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 @given(st.dictionaries(NUMBERS, st.integers(), max_size=200), st.sampled_from([3, 4, 63, 4096]))
