@@ -233,7 +233,7 @@ struct storage_backend {
     uint64_t (*log_bytes)(storage_conn *conn);
     /* Copy the log into the file: `writer` holds the write lock meanwhile (outside a transaction;
      * does not wait for it beyond `wait`), `copier` copies. With hold_ms, keep the lock up to that
-     * long for readers to leave, so that the next write restarts the log. */
+     * long for readers that hinder the copying, and again for those that hinder the next write from restarting the log. */
     kvault_status (*checkpoint)(storage_conn *writer, storage_conn *copier, int hold_ms,
                                 const struct storage_wait *wait, struct storage_checkpointed *ret_done,
                                 kvault_error *reterr);

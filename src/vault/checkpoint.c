@@ -1,8 +1,10 @@
 /* checkpoint.c - keeping the log short, and the work that concerns the whole file.
  *
  * The log is copied into the file when it has grown by 16 MiB, by the thread whose
- * commit made it so. Above 64 MiB the write lock is kept for up to 50 ms, so that
- * readers that hold the log's end leave and the next write starts it anew. */
+ * commit made it so, and again for every 8 MiB more while readers keep it from being begun anew.
+ * Above 64 MiB the write lock is kept for up to 50 ms, so that readers that hold the log's end leave, and
+ * for up to 50 ms more until the next write can begin it anew. A reader that stays costs a commit that
+ * much for every 8 MiB, not each commit. */
 #include "vault/engine_state.h"
 
 #include <errno.h>
@@ -15,6 +17,7 @@
 
 #define LOG_DUE_BYTES ((uint64_t)16 << 20)
 #define LOG_LONG_BYTES ((uint64_t)64 << 20)
+#define LOG_STEP_BYTES ((uint64_t)8 << 20)
 #define HOLD_MS 50
 
 static kvault_status checkpoint_locked(struct engine *engine, int hold_ms, const struct storage_wait *wait,
@@ -46,9 +49,13 @@ void kvault__checkpoint_if_due(struct engine *engine, const struct storage_wait 
         engine->backend->in_transaction(engine->writer))
         return;
     log = engine->backend->log_bytes(engine->writer);
-    /* Best effort: the commit is safe in the log, and the next one tries again. */
-    if (log >= LOG_DUE_BYTES)
-        (void)checkpoint_locked(engine, log > LOG_LONG_BYTES ? HOLD_MS : 0, wait, &ignored);
+    if (log < LOG_DUE_BYTES)
+        engine->log_tried_bytes = 0; /* begun anew */
+    if (log < LOG_DUE_BYTES || (engine->log_tried_bytes && log < engine->log_tried_bytes + LOG_STEP_BYTES))
+        return;
+    engine->log_tried_bytes = log;
+    /* Best effort: the commit is safe in the log, and a later one tries again. */
+    (void)checkpoint_locked(engine, log > LOG_LONG_BYTES ? HOLD_MS : 0, wait, &ignored);
 }
 
 void kvault__tell_pinned(kvault *vault)
@@ -59,10 +66,11 @@ void kvault__tell_pinned(kvault *vault)
     if (!vault->options.warn || !atomic_load_explicit(&engine->tell_pinned, memory_order_relaxed) ||
         !atomic_exchange_explicit(&engine->tell_pinned, false, memory_order_relaxed))
         return;
-    (void)snprintf(message, sizeof message,
-                   "the WAL of \"%.300s\" is above 64 MiB and cannot shrink: a snapshot, a long read or a transaction of "
-                   "some process holds it",
-                   engine->path);
+    (void)snprintf(
+        message, sizeof message,
+        "the WAL of \"%.300s\" is above 64 MiB and cannot shrink: a snapshot, a long read or a transaction of "
+        "some process holds it",
+        engine->path);
     vault->options.warn(vault->options.warn_ctx, message);
 }
 
@@ -135,7 +143,8 @@ static kvault_status check_destination(kvault *vault, const char *dest, kvault_e
 
     TRY(join(dest, "-wal", &wal, reterr));
     if (stat(wal, &at) == 0)
-        rc = kvault__fail(reterr, KVAULT_E_INVALID, "cannot back up to \"%s\": it has a WAL, so a program has it open", dest);
+        rc = kvault__fail(reterr, KVAULT_E_INVALID, "cannot back up to \"%s\": it has a WAL, so a program has it open",
+                          dest);
     else if (kvault__is_open_here(dest))
         rc = kvault__fail(reterr, KVAULT_E_INVALID, "cannot back up to \"%s\": this process has it open", dest);
     else if (vault->engine->inode && stat(dest, &at) == 0 && at.st_dev == vault->engine->device &&

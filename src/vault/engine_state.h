@@ -136,6 +136,7 @@ struct engine {
     int64_t flush_interval_ns, last_write_ns;
 
     _Atomic uint64_t cached_bytes; /* taken by caches above the library */
+    uint64_t log_tried_bytes; /* how long the log was at the last checkpoint of ours, 0 since it began anew; under the write lock */
     _Atomic uint64_t commits, flushes, checkpoints;
     _Atomic bool wal_pinned, tell_pinned;
 };

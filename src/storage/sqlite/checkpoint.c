@@ -21,7 +21,36 @@
 #include "base/banned.h"
 
 #define GLANCE_US 1000
+#define FIRST_MARK_LOCK                                                                                                \
+    4 /* of the shared memory's locks: readers' marks in the log; mark 0 stands for "all is in the file" */
+#define MARK_LOCKS 4
 #define BACKUP_PAGES 512
+
+static bool marks_are_free(storage_conn *copier)
+{
+    sqlite3_file *file = NULL;
+
+    if (sqlite3_file_control(copier->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+        file->pMethods->xShmLock(file, FIRST_MARK_LOCK, MARK_LOCKS, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE) !=
+            SQLITE_OK)
+        return false;
+    (void)file->pMethods->xShmLock(file, FIRST_MARK_LOCK, MARK_LOCKS, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE);
+    return true;
+}
+
+/* All is copied. A write begins the log anew only when no reader has a mark in it, and those that began while it was
+ * being copied have one. Whoever begins now needs none, as long as the write lock is held. */
+static void wait_for_marks(storage_conn *writer, storage_conn *copier, int hold_ms)
+{
+    int64_t until = kvault__monotonic_ns() + (int64_t)hold_ms * 1000000;
+    struct storage_wait at_once = { .deadline_ns = 0 };
+
+    if (kvault__sqlite_begin(writer, true, &at_once, NULL) < 0)
+        return; /* best effort: another program writes, and may begin it anew */
+    while (!marks_are_free(copier) && kvault__monotonic_ns() < until)
+        kvault__sleep_us(GLANCE_US);
+    kvault__sqlite_rollback(writer);
+}
 
 kvault_status kvault__sqlite_checkpoint(storage_conn *writer, storage_conn *copier, int hold_ms,
                                         const struct storage_wait *wait, struct storage_checkpointed *ret_done,
@@ -55,8 +84,11 @@ kvault_status kvault__sqlite_checkpoint(storage_conn *writer, storage_conn *copi
     ret_done->ran = code == SQLITE_OK;
     ret_done->complete = code == SQLITE_OK && copied >= frames;
     ret_done->wal_bytes = frames > 0 ? (uint64_t)frames * writer->page_size : 0;
-    if (ret_done->complete)
-        writer->log_pages = 0; /* the next commit says how long the log is then */
+    if (!ret_done->complete)
+        return KVAULT_OK;
+    writer->log_pages = 0; /* the next commit says how long the log is then */
+    if (hold_ms)
+        wait_for_marks(writer, copier, hold_ms);
     return KVAULT_OK;
 }
 
@@ -95,9 +127,9 @@ static kvault_status copy_pages(storage_conn *conn, sqlite3 *to, bool (*progress
         return kvault__fail_sqlite(conn, sqlite3_errcode(to), "begin the backup", reterr);
     while (code == SQLITE_OK && rc >= 0) {
         code = sqlite3_backup_step(backup, BACKUP_PAGES);
-        if (progress && !progress(progress_ctx, (uint64_t)(sqlite3_backup_pagecount(backup) -
-                                                           sqlite3_backup_remaining(backup)),
-                                  (uint64_t)sqlite3_backup_pagecount(backup)))
+        if (progress &&
+            !progress(progress_ctx, (uint64_t)(sqlite3_backup_pagecount(backup) - sqlite3_backup_remaining(backup)),
+                      (uint64_t)sqlite3_backup_pagecount(backup)))
             rc = kvault__fail(reterr, KVAULT_E_INTERRUPTED, "the backup was stopped");
         else if (kvault__busy_interrupted(conn))
             rc = kvault__fail(reterr, KVAULT_E_INTERRUPTED, "the backup was interrupted");
