@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The proofs at length: every fault of every operation once, then rounds of kills and power cuts, each
+# The proofs at length: every fault of every operation once, a minute of writers and readers, then rounds of kills and power cuts, each
 # with dice of its own, for HOURS hours or until something is lost.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,7 @@ tests=build/debug/tests/c
 rounds=0
 
 KVTEST_FAULTS=all $tests/test_faults
+KVTEST_SECONDS=60 $tests/test_processes
 while [ $SECONDS -lt $until ]; do
     KVTEST_KILLS=1000 $tests/test_crash
     KVTEST_CUTS=8000 $tests/test_power

@@ -16,10 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kohakuvault/kohakuvault.h"
+#include "history.h"
 
-enum { WRITERS = 2, LARGE_MAX = 900000 };
-enum mode { MODE_PLAIN, MODE_CACHED, MODE_TRANSACTIONS, MODE_STREAMS, MODES };
+enum { WRITERS = 2 };
 
 struct shared {
     _Atomic int acknowledged[WRITERS]; /* entries 0 to this - 1 are promised */
@@ -31,91 +30,16 @@ static char path[128];
 static struct shared *shared;
 static int kills_asked, problems;
 
-static uint32_t next_random(uint32_t *state)
+static void child(int writer, int number, enum history_mode mode, uint32_t seed)
 {
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
-
-/* What entry `number` of a writer is: its size and its bytes follow from its name. */
-static size_t entry_size(int writer, int number)
-{
-    uint32_t dice = (uint32_t)(number * 2 + writer) * 2654435761u >> 8;
-
-    return dice % 16 == 0 ? 262145 + dice % (LARGE_MAX - 262145) : dice % 5000;
-}
-
-static void entry_bytes(int writer, int number, uint8_t *bytes, size_t size)
-{
-    uint32_t seed = (uint32_t)number * 7919u + (uint32_t)writer;
-
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = (uint8_t)(next_random(&seed));
-}
-
-static size_t entry_key(int writer, int number, char text[32])
-{
-    return (size_t)snprintf(text, 32, "w%d-%08d", writer, number);
-}
-
-/* ---- the child ---- */
-
-static kvault_status write_entry(kvault_kv *kv, int writer, int number, bool stream, uint8_t *bytes, kvault_error *err)
-{
-    char text[32];
-    kvault_slice key = { text, entry_key(writer, number, text) };
-    kvault_slice value = { bytes, entry_size(writer, number) };
-    kvault_blob *blob = NULL;
-    kvault_status rc;
-
-    entry_bytes(writer, number, bytes, value.size);
-    if (!stream)
-        return kvault_kv_put(kv, key, value, err);
-    rc = kvault_blob_open_write(kv, key, &blob, err);
-    if (rc >= 0)
-        rc = kvault_blob_write(blob, value, err);
-    if (rc >= 0)
-        rc = kvault_blob_publish(blob, err);
-    kvault_blob_free(blob);
-    return rc;
-}
-
-/* One step of the history: some entries, then the call that acknowledges them. */
-static kvault_status step(kvault *vault, kvault_kv *kv, int writer, int *number, enum mode mode, uint8_t *bytes,
-                          uint32_t *seed, kvault_error *err)
-{
-    int count = mode == MODE_PLAIN || mode == MODE_STREAMS ? 1 : 1 + (int)(next_random(seed) % 12);
-    kvault_status rc = mode == MODE_TRANSACTIONS ? kvault_begin(vault, err) : KVAULT_OK;
-
-    for (int i = 0; i < count && rc >= 0; i++)
-        rc = write_entry(kv, writer, *number + i, mode == MODE_STREAMS, bytes, err);
-    if (rc >= 0 && mode == MODE_TRANSACTIONS)
-        rc = kvault_commit(vault, err);
-    if (rc >= 0 && mode == MODE_CACHED)
-        rc = kvault_flush(vault, NULL, err);
-    *number += count;
-    return rc;
-}
-
-static void child(int writer, int number, enum mode mode, uint32_t seed)
-{
-    kvault_cache_setting setting = { true, true, 8 << 20, 1 << 20, 0 };
     kvault_error err = KVAULT_ERROR_INIT;
-    kvault_options options;
     kvault *vault = NULL;
     kvault_kv *kv = NULL;
-    uint8_t *bytes = malloc(LARGE_MAX);
-    kvault_status rc;
+    uint8_t *bytes = malloc(HISTORY_VALUE_MAX);
+    kvault_status rc = history_open(path, mode, &vault, &kv, &err);
 
-    kvault_options_init(&options);
-    options.busy_timeout_ms = 60000;
-    rc = kvault_open(path, &options, &vault, &err);
-    if (rc >= 0)
-        rc = kvault_kv_open(vault, NULL, &kv, &err);
-    if (rc >= 0 && mode == MODE_CACHED)
-        rc = kvault_cache_set(vault, &setting, NULL, &err);
     while (rc >= 0) {
-        rc = step(vault, kv, writer, &number, mode, bytes, &seed, &err);
+        rc = history_step(vault, kv, writer, &number, mode, bytes, &seed, &err);
         if (rc >= 0)
             atomic_store(&shared->acknowledged[writer], number);
     }
@@ -134,61 +58,23 @@ static void on_problem(void *ctx, const char *where, const char *what)
     problems++;
 }
 
-static bool entry_is_right(kvault_kv *kv, int writer, int number, uint8_t *got, uint8_t *want)
-{
-    kvault_error err = KVAULT_ERROR_INIT;
-    char text[32];
-    kvault_slice key = { text, entry_key(writer, number, text) };
-    size_t size = entry_size(writer, number);
-    uint64_t have = 0;
-
-    entry_bytes(writer, number, want, size);
-    if (kvault_kv_get(kv, key, got, LARGE_MAX, &have, &err) != KVAULT_OK || have != size || memcmp(got, want, size) != 0) {
-        printf("# entry %s is wrong: %s\n", text, err.message);
-        return false;
-    }
-    return true;
-}
-
-/* How far the writer's history goes: the keys are counted, so a gap shows as a number too small. */
-static int history_length(kvault_kv *kv, int writer)
-{
-    kvault_error err = KVAULT_ERROR_INIT;
-    char prefix[8];
-    kvault_kv_scan_options options = { .limit = UINT64_MAX };
-    kvault_kv_scan *scan = NULL;
-    kvault_slice key;
-    char text[32];
-    int n = 0;
-
-    options.prefix = (kvault_slice){ prefix, (size_t)snprintf(prefix, sizeof prefix, "w%d-", writer) };
-    CHECK_OK(kvault_kv_scan_open(kv, &options, &scan, &err), &err);
-    while (kvault_kv_scan_next(scan, &key, NULL, &err) == KVAULT_OK) {
-        if (key.size != entry_key(writer, n, text) || memcmp(key.data, text, key.size) != 0)
-            CHECK_NEVER("there is a gap in the history");
-        n++;
-    }
-    kvault_kv_scan_free(scan);
-    return n;
-}
-
 static void check_file(int lengths[WRITERS], bool all)
 {
     kvault_error err = KVAULT_ERROR_INIT;
     kvault *vault = NULL;
     kvault_kv *kv = NULL;
-    uint8_t *got = malloc(LARGE_MAX), *want = malloc(LARGE_MAX);
+    uint8_t *got = malloc(HISTORY_VALUE_MAX), *want = malloc(HISTORY_VALUE_MAX);
 
     CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
     CHECK_OK(kvault_kv_open(vault, NULL, &kv, &err), &err);
     CHECK_OK(kvault_verify(vault, on_problem, NULL, &err), &err);
     CHECK(problems == 0);
     for (int writer = 0; writer < WRITERS; writer++) {
-        int before = lengths[writer], n = history_length(kv, writer);
+        int before = lengths[writer], n = history_length(kv, writer, 0);
 
         CHECK(n >= atomic_load(&shared->acknowledged[writer]));
         for (int number = all ? 0 : before; number < n; number++)
-            CHECK(entry_is_right(kv, writer, number, got, want));
+            CHECK(history_entry_is_right(kv, writer, number, got, want));
         lengths[writer] = n;
         atomic_store(&shared->acknowledged[writer], n);
         CHECK(!atomic_load(&shared->failed[writer]));
@@ -212,14 +98,14 @@ static void nothing_acknowledged_is_lost(void)
 
         fflush(stdout);
         for (int writer = 0; writer < WRITERS; writer++) {
-            enum mode mode = (enum mode)(next_random(&seed) % MODES);
-            uint32_t own = next_random(&seed);
+            enum history_mode mode = (enum history_mode)(history_random(&seed) % HISTORY_MODES);
+            uint32_t own = history_random(&seed);
 
             pids[writer] = fork();
             if (pids[writer] == 0)
                 child(writer, lengths[writer], mode, own);
         }
-        (void)usleep(1000 + next_random(&seed) % 60000);
+        (void)usleep(1000 + history_random(&seed) % 60000);
         for (int writer = 0; writer < WRITERS; writer++)
             (void)kill(pids[writer], SIGKILL); /* ours, by their ids */
         for (int writer = 0; writer < WRITERS; writer++)
@@ -236,6 +122,98 @@ static void nothing_acknowledged_is_lost(void)
     }
 }
 
+/* ---- a large transaction ---- */
+
+enum { ROWS = 400, INNER_ROWS = 25000, ROW_BYTES = 100, INNER_BYTES = 4000 /* 100 MB, which outgrow the page cache */ };
+
+static kvault_status put_rows(kvault_kv *kv, char kind, int count, size_t size, kvault_error *err)
+{
+    static uint8_t bytes[INNER_BYTES];
+    kvault_status rc = KVAULT_OK;
+    char key[32];
+
+    memset(bytes, ++bytes[0], size); /* SQLite does not write a page again that is as it was */
+    for (int i = 0; i < count && rc >= 0; i++) {
+        kvault_slice name = { key, (size_t)snprintf(key, sizeof key, "%c%06d", kind, i) };
+
+        rc = kvault_kv_put(kv, name, (kvault_slice){ bytes, size }, err);
+    }
+    return rc;
+}
+
+/* Rows, an inner block that writes much, and all of it again, and is undone, one more row, commit. A snapshot keeps the
+ * log from being copied. What the process was told goes into `shared`. */
+static void die_after_a_large_transaction(void)
+{
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault *vault = NULL, *snapshot = NULL;
+    kvault_kv *kv = NULL;
+    kvault_status rc = history_open(path, HISTORY_PLAIN, &vault, &kv, &err);
+
+    if (rc >= 0)
+        rc = put_rows(kv, 'a', ROWS, ROW_BYTES, &err);
+    if (rc >= 0)
+        rc = kvault_snapshot(vault, &snapshot, &err);
+    if (rc >= 0)
+        rc = kvault_begin(vault, &err);
+    if (rc >= 0)
+        rc = put_rows(kv, 'b', ROWS, ROW_BYTES, &err);
+    if (rc >= 0)
+        rc = kvault_begin(vault, &err);
+    for (int i = 0; i < 2 && rc >= 0; i++)
+        rc = put_rows(kv, 'i', INNER_ROWS, INNER_BYTES, &err);
+    if (rc < 0)
+        _exit(1);
+    (void)kvault_rollback(vault, &err); /* undoes everything, and says so: see test_kv.c */
+    (void)put_rows(kv, 'c', 1, ROW_BYTES, &err);
+    atomic_store(&shared->acknowledged[0], kvault_commit(vault, &err) == KVAULT_OK);
+    atomic_store(&shared->acknowledged[1], put_rows(kv, 'd', 1, ROW_BYTES, &err) == KVAULT_OK);
+    (void)kill(getpid(), SIGKILL);
+}
+
+static int count_rows(kvault_kv *kv, const char *kind)
+{
+    kvault_kv_scan_options options = { .prefix = { kind, 1 }, .limit = UINT64_MAX };
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault_kv_scan *scan = NULL;
+    kvault_slice key;
+    int n = 0;
+
+    CHECK_OK(kvault_kv_scan_open(kv, &options, &scan, &err), &err);
+    while (kvault_kv_scan_next(scan, &key, NULL, &err) == KVAULT_OK)
+        n++;
+    kvault_kv_scan_free(scan);
+    return n;
+}
+
+/* SQLite 3.40 loses committed rows when a transaction that spilled its page cache undoes a savepoint,
+ * commits, and the process dies before a checkpoint; the integrity check is then content. */
+static void a_large_transaction_that_undid_a_block_leaves_all_or_nothing(void)
+{
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault *vault = NULL;
+    kvault_kv *kv = NULL;
+    int status = 0, want;
+    pid_t pid;
+
+    (void)snprintf(path, sizeof path, "%s/large.kv", folder);
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0)
+        die_after_a_large_transaction();
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    CHECK_OK(history_open(path, HISTORY_PLAIN, &vault, &kv, &err), &err);
+    want = atomic_load(&shared->acknowledged[0]);
+    CHECK(count_rows(kv, "a") == ROWS && count_rows(kv, "i") == 0);
+    CHECK(count_rows(kv, "b") == want * ROWS && count_rows(kv, "c") == want);
+    CHECK(atomic_load(&shared->acknowledged[1]) && count_rows(kv, "d") == 1);
+    CHECK_OK(kvault_verify(vault, on_problem, NULL, &err), &err);
+    CHECK(problems == 0);
+    kvault_kv_free(kv);
+    CHECK_OK(kvault_close(vault, &err), &err);
+    kvault_free(vault);
+}
+
 int main(void)
 {
     const char *given = getenv("KVTEST_KILLS");
@@ -247,6 +225,7 @@ int main(void)
         return 1;
     (void)snprintf(path, sizeof path, "%s/crash.kv", folder);
     RUN(nothing_acknowledged_is_lost);
+    RUN(a_large_transaction_that_undid_a_block_leaves_all_or_nothing);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) || kvtest_end();
 }
