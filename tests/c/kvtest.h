@@ -60,6 +60,9 @@ static inline const char *kvtest_words(const kvault_error *err)
         fflush(stdout);                                                                                                \
     } while (0)
 
+/* What cannot be tried here, and why. */
+#define SKIP(what, why) printf("ok %d - %s # SKIP %s\n", ++kvtest_count, what, why)
+
 static inline int kvtest_end(void)
 {
     printf("1..%d\n", kvtest_count);
