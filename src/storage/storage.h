@@ -160,6 +160,12 @@ struct storage_version {
     uint8_t bytes[STORAGE_VERSION_BYTES];
 };
 
+/* What was found of the process's other copies of the backend. */
+struct storage_other_copy {
+    unsigned long long objects_loaded; /* by the loader when it was last looked for */
+    char path[256];                    /* of one; empty if none was found */
+};
+
 struct storage_limits {
     size_t key_bytes_max, cell_bytes_max;
 };
@@ -248,6 +254,10 @@ struct storage_backend {
                            void (*problem)(void *ctx, const char *where, const char *what), void *problem_ctx,
                            kvault_error *reterr);
     kvault_status (*sizes)(storage_conn *conn, struct storage_sizes *ret_sizes, kvault_error *reterr);
+
+    /* There is another copy of the backend's library in this process, whose closing of a file drops the locks that ours has
+     * on it. Looks when something was loaded since the last time. */
+    bool (*find_other_copy)(struct storage_other_copy *seen);
 };
 
 /* The embedded engine. */

@@ -234,6 +234,8 @@ void kvault__tell_pinned(kvault *vault);
 void kvault__snapshot_close(kvault *vault);
 
 /* ---- registry.c ---- */
+/* Warn, once a process, of another copy of the backend's library in it. */
+void kvault__tell_other_copy(const kvault_options *options);
 /* The engine of the file, made if this process has none; counts the new handle. */
 kvault_status kvault__engine_enter(const char *path, const kvault_options *options, struct engine **ret_engine,
                                    kvault_error *reterr) KVAULT_MUST_USE;

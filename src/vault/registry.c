@@ -29,7 +29,38 @@ static struct {
     kvault__mutex lock; /* level 1 */
     struct engine *first;
     bool forking;
+    struct storage_other_copy other_copy;
+    bool told_other_copy;
 } registry = { .lock = { .mutex = PTHREAD_MUTEX_INITIALIZER } };
+
+/* ---- another SQLite ---- */
+
+/* Found, and not told before. */
+static bool find_other_copy(char ret_path[256])
+{
+    bool found;
+
+    kvault__mutex_acquire(&registry.lock);
+    found = !registry.told_other_copy && kvault__sqlite_backend.find_other_copy(&registry.other_copy);
+    registry.told_other_copy |= found;
+    if (found)
+        (void)snprintf(ret_path, 256, "%s", registry.other_copy.path);
+    kvault__mutex_release(&registry.lock);
+    return found;
+}
+
+void kvault__tell_other_copy(const kvault_options *options)
+{
+    char message[512], path[256];
+
+    if (!options->warn || !find_other_copy(path))
+        return;
+    (void)snprintf(message, sizeof message,
+                   "a second copy of SQLite is in this process, in \"%.200s\": a file that both open can lose its locks and be "
+                   "damaged; open it with one of them alone",
+                   path);
+    options->warn(options->warn_ctx, message);
+}
 
 /* ---- paths ---- */
 

@@ -86,6 +86,7 @@ kvault_status kvault_open(const char *path, const kvault_options *options, kvaul
         goto out;
     }
     *ret_vault = vault;
+    kvault__tell_other_copy(options);
     return KVAULT_OK;
 out:
     kvault__free(vault);

@@ -1,4 +1,5 @@
 /* backend.c - the embedded engine as the seam sees it. */
+#include "storage/sqlite/other_copy.h"
 #include "storage/sqlite/sqlite.h"
 
 const struct storage_backend kvault__sqlite_backend = {
@@ -28,4 +29,5 @@ const struct storage_backend kvault__sqlite_backend = {
     .backup = kvault__sqlite_backup,
     .check = kvault__sqlite_check,
     .sizes = kvault__sqlite_sizes,
+    .find_other_copy = kvault__sqlite_find_other_copy,
 };

@@ -1,0 +1,83 @@
+/* other_copy.c - see other_copy.h.
+ *
+ * Most objects that carry a copy hide its names, so a text is looked for that SQLite's reader of the schema needs, in
+ * the read-only parts of every object that was loaded. What has more than 16 MiB of them is left
+ * out: reading it would be felt. */
+#include "storage/sqlite/other_copy.h"
+
+#include <link.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/banned.h"
+
+#define READ_BYTES_MAX ((size_t)16 << 20)
+
+/* One text, in two parts, or we would find it in ourselves. */
+static const char text_head[] = "CREATE TABLE x(type text,";
+static const char text_tail[] = "name text,tbl_name text,";
+
+struct search {
+    struct storage_other_copy *seen;
+    const char *ours; /* lies inside the SQLite that we are linked with */
+    bool looked;
+};
+
+static bool covers(const struct dl_phdr_info *object, const void *address)
+{
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        uintptr_t start = object->dlpi_addr + part->p_vaddr;
+
+        if (part->p_type == PT_LOAD && (uintptr_t)address >= start && (uintptr_t)address - start < part->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+static bool has_text(const struct dl_phdr_info *object)
+{
+    size_t total = 0;
+
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        const char *at = (const char *)(object->dlpi_addr + part->p_vaddr), *end = at + part->p_filesz;
+
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_R) || (part->p_flags & PF_W))
+            continue;
+        total += part->p_filesz;
+        if (total > READ_BYTES_MAX)
+            return false;
+        while ((at = memmem(at, (size_t)(end - at), text_head, sizeof text_head - 1))) {
+            at += sizeof text_head - 1;
+            if ((size_t)(end - at) >= sizeof text_tail - 1 && memcmp(at, text_tail, sizeof text_tail - 1) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static int look_at(struct dl_phdr_info *object, size_t size, void *ctx)
+{
+    struct search *search = ctx;
+
+    (void)size;
+    if (!search->looked && search->seen->objects_loaded == object->dlpi_adds)
+        return 1;
+    search->looked = true;
+    search->seen->objects_loaded = object->dlpi_adds;
+    if (covers(object, search->ours) || !has_text(object))
+        return 0;
+    (void)snprintf(search->seen->path, sizeof search->seen->path, "%s",
+                   object->dlpi_name[0] ? object->dlpi_name : "the program itself");
+    return 1;
+}
+
+bool kvault__sqlite_find_other_copy(struct storage_other_copy *seen)
+{
+    struct search search = { .seen = seen, .ours = sqlite3_libversion() };
+
+    (void)dl_iterate_phdr(look_at, &search); /* what it returns is ours */
+    return seen->path[0] != 0;
+}
