@@ -1,0 +1,285 @@
+"""Rows 1 to 6: the key-value store beside others. Keys and values are the same for all; see `kv_stores.py`."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
+from typing import Any
+
+from kv_stores import NEEDS, open_store
+from measure import Contender, Row, Settings, timed
+
+BODIES = [random.Random(i).randbytes(1 << 20) for i in range(2)]
+PREFIX_KEYS = 100
+
+
+def key_of(number: int) -> bytes:
+    return b"key%09d" % number
+
+
+def value_of(number: int, version: int, size: int) -> bytes:
+    """Return a value that no other key or version has; a version changes its every 4,000 bytes, so every page."""
+    start = (number * 7919 + version * 104_729) % (len(BODIES[0]) - size)
+    return (b"%08d%08d" % (number, version) + BODIES[version % 2][start : start + size])[:size]
+
+
+def pairs_of(count: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    return ((key_of(i), value_of(i, 0, size)) for i in range(count))
+
+
+def fill(store: Any, keys: int, size: int) -> None:
+    """Store `keys` values in transactions of about 16 MiB."""
+    pairs = pairs_of(keys, size)
+    step = max(1, (16 << 20) // max(size, 1000))
+    while batch := list(islice(pairs, step)):
+        store.bulk(batch) if hasattr(store, "bulk") else [store.put(*pair) for pair in batch]
+    assert store.count() == keys
+
+
+class Writer:
+    """Values written again and again under random keys out of `keys`; afterwards some are read and compared."""
+
+    def __init__(self, folder: str, library: str, keys: int, size: int, way: str) -> None:
+        self.store = open_store(library, folder)
+        self.keys, self.size, self.version = keys, size, 0
+        self.dice = random.Random(5)
+        self.seen: dict[bytes, bytes] = {}
+        self.pairs: list[tuple[bytes, bytes]] = []
+        self.run = getattr(self, way)
+
+    def prepare(self, count: int) -> None:
+        self.check()
+        self.version += 1
+        numbers = [self.dice.randrange(self.keys) for _ in range(count)]
+        self.pairs = [(key_of(i), value_of(i, self.version, self.size)) for i in numbers]
+
+    def check(self) -> None:
+        self.seen.update(self.pairs)
+        assert self.store.count() == len(self.seen)
+        for key, _ in self.pairs[:20] + self.pairs[-20:]:
+            assert self.store.get(key) == self.seen[key], key
+
+    def one_by_one(self, count: int) -> None:
+        put = self.store.put
+        for key, value in self.pairs:
+            put(key, value)
+
+    def many(self, count: int) -> None:
+        for start in range(0, count, 1000):
+            self.store.many(self.pairs[start : start + 1000])
+
+    def bulk(self, count: int) -> None:
+        self.store.bulk(self.pairs)
+
+    def bulk_and_checkpoint(self, count: int) -> None:
+        self.store.bulk(self.pairs)
+        self.store.checkpoint()
+
+    def close(self) -> None:
+        self.check()
+        self.store.close()
+
+
+class Reader:
+    """Values read at random out of `keys` that fit, or do not fit, into the page cache."""
+
+    def __init__(
+        self, folder: str, library: str, keys: int, size: int, way: str = "get", cache_kb: int = 65536
+    ) -> None:
+        self.store = open_store(library, folder, cache_kb=cache_kb)
+        fill(self.store, keys, size)
+        self.store.checkpoint() if hasattr(self.store, "checkpoint") else None
+        self.size, self.total = size, keys
+        dice = random.Random(7)
+        # As many as there are, so that a working set that is to be large is.
+        self.numbers = [dice.randrange(keys) for _ in range(max(keys, 4096))]
+        self.keys = cycle([key_of(i) for i in self.numbers])
+        self.absent = cycle([b"absent%09d" % i for i in self.numbers])
+        self.run = getattr(self, way)
+
+    def prepare(self, count: int) -> None:
+        for i in self.numbers[:3]:
+            assert self.store.get(key_of(i)) == value_of(i, 0, self.size)
+
+    def get(self, count: int) -> None:
+        get, bytes_read = self.store.get, 0
+        for key in islice(self.keys, count):
+            bytes_read += len(get(key))
+        assert bytes_read == count * self.size
+
+    def hit(self, count: int) -> None:
+        contains = self.store.contains
+        assert all(contains(key) for key in islice(self.keys, count))
+
+    def miss(self, count: int) -> None:
+        contains = self.store.contains
+        assert not any(contains(key) for key in islice(self.absent, count))
+
+    def length(self, count: int) -> None:
+        length = self.store.count
+        assert all(length() == self.total for _ in range(count))
+
+    def get_many(self, count: int) -> None:
+        for _ in range(-(-count // 100)):
+            assert sum(map(len, self.store.get_many(list(islice(self.keys, 100))))) == 100 * self.size
+
+    def prefix(self, count: int) -> None:
+        for number in islice(cycle(self.numbers), count):
+            start = key_of(number)[:-2]
+            found = list(self.store.prefix(start))
+            assert len(found) == PREFIX_KEYS, (start, len(found))
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class Walker:
+    """Keys or items from the first to the last, over and over; a slice goes on where the one before stopped."""
+
+    def __init__(self, folder: str, library: str, keys: int, size: int, way: str) -> None:
+        self.store = open_store(library, folder)
+        fill(self.store, keys, size)
+        self.total, self.begin = keys, getattr(self.store, way)
+        self.at, self.walk = 0, iter(self.begin())
+
+    def run(self, count: int) -> None:
+        left = count
+        while left:
+            got = sum(1 for _ in islice(self.walk, left))
+            self.at += got
+            if got < left:
+                assert self.at == self.total, self.at
+                self.at, self.walk = 0, iter(self.begin())
+            left -= got
+
+    def close(self) -> None:
+        self.walk = iter(())
+        self.store.close()
+
+
+class Blank(io.RawIOBase):
+    """A reader of so many MiB, each with its number; a writer that counts and looks at the numbers."""
+
+    def __init__(self, size: int) -> None:
+        self.left, self.got = size, 0
+        self.body = BODIES[0]
+
+    def read(self, size: int = -1) -> bytes:
+        part = min(len(self.body), size, self.left)
+        self.left -= part
+        return self.body if part == len(self.body) else self.body[:part]
+
+    def write(self, data: Any) -> int:
+        count = memoryview(data).nbytes
+        assert bytes(memoryview(data)[:8]) == self.body[self.got % len(self.body) :][:8]
+        self.got += count
+        return count
+
+
+class Streamer:
+    """Values of `size` bytes in and out, 1 MiB at a time; four keys, so that what is written replaces."""
+
+    def __init__(self, folder: str, library: str, size: int, way: str) -> None:
+        self.store = open_store(library, folder)
+        self.size, self.turn = size, 0
+        for number in range(4):
+            self.store.put_file(key_of(number), Blank(size))
+        self.run = getattr(self, way)
+
+    def put_file(self, count: int) -> None:
+        for _ in range(count):
+            self.turn += 1
+            self.store.put_file(key_of(self.turn % 4), Blank(self.size))
+
+    def get_to_file(self, count: int) -> None:
+        for _ in range(count):
+            self.turn += 1
+            sink = Blank(0)
+            self.store.get_to_file(key_of(self.turn % 4), sink)
+            assert sink.got == self.size
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def between(factory: str, libraries: dict[str, float | None], **options: Any) -> dict[str, Any]:
+    """The arguments of a row in which ours and the others do the same: what is measured, and the goals."""
+
+    def contender(library: str) -> Contender:
+        return Contender(library, "rows_kv", factory, {"library": library, **options}, NEEDS[library])
+
+    measure: Callable[..., Any] = timed(contender("ours"), [contender(library) for library in libraries])
+    return {"measure": measure, "goals": {name: goal for name, goal in libraries.items() if goal is not None}}
+
+
+def rows(settings: Settings) -> list[Row]:
+    small, large, million = settings.sized(100_000), settings.sized(8_000), settings.sized(1_000_000)
+    everybody = dict.fromkeys(["sqlite3", "R6", "R11", "diskcache", "sqlitedict", "lmdb"])
+
+    def writing(way: str, size: int, **goals: float | None) -> dict[str, Any]:
+        return between("Writer", goals, keys=large if size > 1000 else small, size=size, way=way)
+
+    def reading(size: int, keys: int, libraries: dict[str, float | None], **options: Any) -> dict[str, Any]:
+        return between("Reader", libraries, keys=keys, size=size, **options)
+
+    def streaming(way: str, **goals: float | None) -> dict[str, Any]:
+        return between("Streamer", goals, size=max(2, settings.sized(64)) << 20, way=way)
+
+    short = "bulk_and_checkpoint"
+    scanned = {"sqlite3": None, "lmdb": 0.7, "R11": 2.5}
+    beside = {"lmdb": 1.0, "sqlite3": 1.0, "R6": None, "R11": None, "diskcache": None}
+    cold = {"sqlite3": 0.95, "R6": 1.15, "R11": 1.15}
+    return [
+        Row(
+            "1",
+            "put 16 KiB, cache 64 MiB, flush, checkpoint",
+            **writing(short, 16384, sqlite3=1.4, R6=2, R11=2, diskcache=2, lmdb=None),
+        ),
+        Row(
+            "2",
+            "put one by one, 100 B",
+            **writing(
+                "one_by_one", 100, **{**everybody, "sqlite3": 1, "R6": 2.5, "R11": 2.5, "diskcache": 2, "sqlitedict": 4}
+            ),
+        ),
+        Row(
+            "2",
+            "put one by one, 16 KiB",
+            **writing(
+                "one_by_one",
+                16384,
+                **{**everybody, "sqlite3": 1, "R6": 2, "R11": 2, "diskcache": 1.4, "sqlitedict": 1.8},
+            ),
+        ),
+        Row("2", "put_many of 1,000, 100 B", **writing("many", 100, sqlite3=1, R11=1, lmdb=None)),
+        Row("2", "cached put and flush, 100 B", **writing("bulk", 100, sqlite3=1, R6=None, R11=1, lmdb=None)),
+        *(
+            Row(
+                "3",
+                f"get hot, random, {size} B",
+                **reading(
+                    size, settings.sized(2000), {"lmdb": goal, "R6": 10, "R11": 10, "diskcache": 30, "sqlite3": None}
+                ),
+            )
+            for size, goal in ((100, 1.3), (1024, 2.5), (16384, 4))
+        ),
+        Row("3", "get, working set larger than the cache, 1 KiB", **reading(1024, small, beside, cache_kb=4096)),
+        Row("3", "in, hit", **reading(100, small, {"lmdb": 1.0, "R11": None, "sqlite3": None}, way="hit")),
+        Row("3", "in, miss", **reading(100, small, {"lmdb": 1.0, "R11": None, "sqlite3": None}, way="miss")),
+        Row("3", "len", **reading(100, small, {"lmdb": None, "R11": None}, way="length")),
+        Row("3", "get_many of 100, 100 B", **reading(100, small, {"R11": None}, way="get_many")),
+        Row("4", "get cold, random 16 KiB", **reading(16384, settings.sized(16_000), cold, cache_kb=1024)),
+        Row("5", "iterate keys, a million", **between("Walker", scanned, keys=million, size=100, way="keys")),
+        Row("5", "iterate items, a million", **between("Walker", scanned, keys=million, size=100, way="items")),
+        Row(
+            "5",
+            "keys of a prefix, 100",
+            **reading(
+                100, max(200, small // 200 * 200), {"sqlite3": 0.7, "lmdb": 0.7, "R6": 4, "R11": 4}, way="prefix"
+            ),
+        ),
+        Row("6", "stream in, 64 MiB a value", **streaming("put_file", R6=2, R11=2, diskcache=None, file=None)),
+        Row("6", "stream out, 64 MiB a value", **streaming("get_to_file", R6=1, R11=1, diskcache=None, file=0.5)),
+    ]
