@@ -7,6 +7,7 @@
 #include "convert.h"
 
 #define STACK_BYTES 256
+#define NOW_BYTES 8192 /* of an element that is given out of memory with the GIL held */
 
 bool kvpy_column_succeeded(kvpy_column *self, kvault_status rc, const kvault_error *err)
 {
@@ -132,6 +133,8 @@ static Py_ssize_t column_length(PyObject *op)
     uint64_t length = 0;
     kvault_status rc;
 
+    if (kvault_column_length_now(self->column, &length))
+        return (Py_ssize_t)length;
     KVPY_LET_GO(rc = kvault_column_length(self->column, &length, &err));
     return kvpy_column_succeeded(self, rc, &err) ? (Py_ssize_t)length : -1;
 }
@@ -196,7 +199,9 @@ static PyObject *get_slice(kvpy_column *self, PyObject *slice)
 
     if (!range_of(slice, &range))
         return NULL;
-    KVPY_LET_GO(rc = kvault_column_get_range(self->column, &range, &result, &err));
+    rc = KVAULT_OK;
+    if (!kvault_column_get_range_now(self->column, &range, &result))
+        KVPY_LET_GO(rc = kvault_column_get_range(self->column, &range, &result, &err));
     if (kvpy_column_succeeded(self, rc, &err))
         list = kvpy_values_of(self, &result);
     kvault_result_free(&result);
@@ -211,7 +216,9 @@ static PyObject *raise_no_index(const char *type)
 static PyObject *column_subscript(PyObject *op, PyObject *key)
 {
     kvpy_column *self = kvpy_column_cast(op);
+    uint8_t bytes[NOW_BYTES];
     int64_t index;
+    size_t size;
 
     if (PySlice_Check(key))
         return get_slice(self, key);
@@ -219,6 +226,8 @@ static PyObject *column_subscript(PyObject *op, PyObject *key)
         return raise_no_index(Py_TYPE(key)->tp_name);
     if (!index_of(key, &index))
         return NULL;
+    if (kvault_column_get_now(self->column, index, bytes, sizeof bytes, &size))
+        return kvpy_value_of(self, (kvault_slice){ bytes, size });
     return self->element_bytes ? get_fixed(self, index) : get_any(self, index);
 }
 
@@ -306,8 +315,13 @@ static PyObject *column_append(PyObject *op, PyObject *value)
     kvault_status rc;
 
     if (kvpy_elements_of_value(self, value, &element)) {
-        WRITE(self, rc, kvault_column_append(self->column, &element.elements, &err));
-        done = kvpy_column_succeeded(self, rc, &err);
+        done = kvault_column_append_now(self->column, &element.elements);
+        if (done) {
+            kvpy_column_touch(self);
+        } else {
+            WRITE(self, rc, kvault_column_append(self->column, &element.elements, &err));
+            done = kvpy_column_succeeded(self, rc, &err);
+        }
     }
     kvpy_elements_release(&element);
     return none_if(done);

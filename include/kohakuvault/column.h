@@ -177,6 +177,17 @@ KVAULT_API kvault_status kvault_column_take(kvault_column *column, const int64_t
 KVAULT_API kvault_status kvault_column_read(kvault_column *column, uint64_t start, void *dest, uint64_t count,
                                             uint64_t *ret_count, kvault_error *reterr) KVAULT_MUST_USE;
 
+/* ---- at once ----
+ * From memory, in some tens of nanoseconds, without waiting and without I/O: for callers who hold a lock of their
+ * own. False: not possible now, call the function above; nothing happened. Any thread. */
+KVAULT_API bool kvault_column_length_now(kvault_column *column, uint64_t *ret_length);
+/* An element into `dest` if it is not larger than `capacity`; *ret_size is its size. */
+KVAULT_API bool kvault_column_get_now(kvault_column *column, int64_t index, void *dest, size_t capacity,
+                                      size_t *ret_size);
+KVAULT_API bool kvault_column_get_range_now(kvault_column *column, const kvault_range *range, kvault_result *result);
+/* The elements are pending then. */
+KVAULT_API bool kvault_column_append_now(kvault_column *column, const kvault_elements *elements);
+
 #ifdef __cplusplus
 }
 #endif

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "codec/text.h"
 #include "column/edit.h"
+#include "column/read_cache.h"
 #include "base/banned.h"
 
 #define CHUNK_MIN_DEFAULT 4096u
@@ -122,6 +123,11 @@ static kvault_status make_handle(kvault *vault, struct column_io *io, const stru
     column->id = meta->id;
     column->elem_size = meta->elem_size;
     column->chunk_max = meta->chunk_max;
+    column->cache = kvault__cache_new(reterr);
+    if (!column->cache) {
+        rc = KVAULT_E_NOMEM;
+        goto out;
+    }
     column->known_dtype =
         kvault_dtype_parse((kvault_slice){ meta->dtype, meta->dtype_size }, &column->dtype, NULL) == KVAULT_OK;
     column->dtype_text = kvault__alloc((size_t)meta->dtype_size + 1);
@@ -142,6 +148,7 @@ void kvault_column_free(kvault_column *column)
 {
     if (!column)
         return;
+    kvault__cache_free(column);
     kvault__free(column->dtype_text);
     kvault_buf_free(&column->schema);
     kvault__free(column);

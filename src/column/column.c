@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "column/edit.h"
+#include "column/read_cache.h"
 #include "vault/pending.h"
 #include "base/banned.h"
 
@@ -51,23 +52,50 @@ static kvault_status check_one(const kvault_column *column, const kvault_element
 
 /* ---- appending ---- */
 
-static kvault_status append_pending(kvault_column *column, const kvault_elements *elements, kvault_error *reterr)
+static struct pending_append append_of(const kvault_column *column, const kvault_elements *elements)
 {
     struct pending_append append = { .data = elements->data, .offsets = elements->offsets, .count = elements->count };
-    uint8_t key[8];
 
     append.size = column->elem_size ? (size_t)elements->count * column->elem_size
                                     : (size_t)(elements->offsets[elements->count] - elements->offsets[0]);
     if (elements->offsets)
         append.data = (const uint8_t *)elements->data + elements->offsets[0];
+    return append;
+}
+
+static kvault_status append_pending(kvault_column *column, const kvault_elements *elements, kvault_error *reterr)
+{
+    struct pending_append append = append_of(column, elements);
+    uint8_t key[8];
+
     kvault__store_be64(key, column->id);
     return kvault__pending_append(column->vault, kvault__space_fixed(column->engine, STORAGE_COLUMNS),
                                   &kvault__column_structure, (kvault_slice){ key, sizeof key }, &append, reterr);
 }
 
+/* Only while somebody has seen that the column is there, and short enough. */
+bool kvault_column_append_now(kvault_column *column, const kvault_elements *elements)
+{
+    struct pending_append append;
+    kvault_stamp presence;
+    uint8_t key[8];
+
+    if (!elements->count || !kvault__cache_presence_now(column, &presence) ||
+        check_elements(column, elements, NULL) < 0)
+        return false;
+    append = append_of(column, elements);
+    kvault__store_be64(key, column->id);
+    return kvault__pending_append_now(column->vault, kvault__space_fixed(column->engine, STORAGE_COLUMNS),
+                                      &kvault__column_structure, (kvault_slice){ key, sizeof key }, &presence, &append);
+}
+
+#define LENGTH_NEAR_MAX (KVAULT_COLUMN_LENGTH_MAX - ((uint64_t)1 << 36)) /* more than can be pending at once */
+
 /* The column is there, and stays short enough. */
 static kvault_status check_append(kvault_column *column, uint64_t count, kvault_error *reterr)
 {
+    kvault_stamp presence;
+    bool stamped = kvault__stamp(column->vault, kvault__column_hash(column->id, true), &presence);
     uint64_t length;
     kvault_status rc;
 
@@ -75,6 +103,8 @@ static kvault_status check_append(kvault_column *column, uint64_t count, kvault_
     if (rc == KVAULT_OK && count > KVAULT_COLUMN_LENGTH_MAX - length)
         return kvault__fail(reterr, KVAULT_E_TOOBIG, "the column would have %llu elements, limit %llu",
                             (unsigned long long)(length + count), (unsigned long long)KVAULT_COLUMN_LENGTH_MAX);
+    if (rc == KVAULT_OK && stamped && length < LENGTH_NEAR_MAX)
+        kvault__cache_set_presence(column, &presence);
 out:
     return rc;
 }
@@ -86,6 +116,8 @@ kvault_status kvault_column_append(kvault_column *column, const kvault_elements 
 
     TRY(check_elements(column, elements, reterr));
     TRY(kvault__check_writable(column->vault, reterr));
+    if (kvault_column_append_now(column, elements))
+        return KVAULT_OK;
     if (kvault__caches(column->vault) && elements->count) {
         TRY(check_append(column, elements->count, reterr));
         if (rc == KVAULT_OK)

@@ -9,9 +9,11 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "column/edit.h"
+#include "column/read_cache.h"
 #include "vault/pending.h"
 #include "base/banned.h"
 
+#define ADMIT_ELEMENTS 1024u /* a larger range is read once, more likely than again */
 #define WINDOW_ELEMENTS 4096u
 #define WINDOW_STEP_MAX 64u
 
@@ -36,32 +38,50 @@ struct job {
     kvault_result *result;
     const kvault_range *range;
     const int64_t *indices;
+    kvault_column *column;
     uint64_t start, count;
     int64_t index;
     void *dest;
     uint64_t *ret_number;
     kvault_column_info *info;
     kvault_buf *name;
+    uint64_t admit_start, admit_count; /* out: elements of the file that were read, and may be again */
 };
+
+/* One try. KVAULT_END: a commit came between. */
+static kvault_status look_once(kvault_column *column, struct job *job, struct edit *view, kvault_error *reterr)
+{
+    uint64_t pending = 0, length;
+    kvault_stamp stamp;
+    bool stamped = kvault__cache_stamp(column, &stamp);
+    kvault_status rc;
+
+    TRY(kvault__view_open(column, view, reterr));
+    if (rc != KVAULT_OK)
+        return rc;
+    rc = kvault__view_pending(view, &pending, reterr);
+    length = kvault__edit_length(view) + pending;
+    if (rc == KVAULT_OK && stamped)
+        kvault__cache_note(column, view, length, &stamp);
+    if (rc == KVAULT_OK)
+        rc = job->run(view, length, job, reterr);
+    if (rc == KVAULT_OK && stamped && job->admit_count && job->admit_count <= ADMIT_ELEMENTS)
+        kvault__cache_admit(column, view, job->admit_start, job->admit_count);
+    kvault__view_close(view);
+out:
+    return rc;
+}
 
 static kvault_status look(kvault_column *column, struct job *job, kvault_error *reterr)
 {
     struct edit view;
-    uint64_t pending = 0;
     kvault_status rc;
 
     do {
         if (job->result)
             result_empty(job->result);
-        TRY(kvault__view_open(column, &view, reterr));
-        if (rc != KVAULT_OK)
-            return rc;
-        rc = kvault__view_pending(&view, &pending, reterr);
-        if (rc == KVAULT_OK)
-            rc = job->run(&view, kvault__edit_length(&view) + pending, job, reterr);
-        kvault__view_close(&view);
+        rc = look_once(column, job, &view, reterr);
     } while (rc == KVAULT_END);
-out:
     return rc;
 }
 
@@ -79,6 +99,23 @@ out:
     return rc;
 }
 
+/* ---- at once ---- */
+
+bool kvault_column_length_now(kvault_column *column, uint64_t *ret_length)
+{
+    return kvault__cache_length_now(column, ret_length);
+}
+
+bool kvault_column_get_now(kvault_column *column, int64_t index, void *dest, size_t capacity, size_t *ret_size)
+{
+    return kvault__cache_get_now(column, index, dest, capacity, ret_size);
+}
+
+bool kvault_column_get_range_now(kvault_column *column, const kvault_range *range, kvault_result *result)
+{
+    return kvault__cache_range_now(column, range, result);
+}
+
 /* ---- one element ---- */
 
 static kvault_status run_get(struct edit *view, uint64_t length, struct job *job, kvault_error *reterr)
@@ -87,6 +124,8 @@ static kvault_status run_get(struct edit *view, uint64_t length, struct job *job
     kvault_status rc;
 
     TRY(kvault__index_of(job->index, length, &at, reterr));
+    job->admit_start = at;
+    job->admit_count = 1;
     if (job->dest && at < kvault__edit_length(view))
         return kvault__fixed_read(&view->list, at, 1, job->dest, reterr);
     TRY(read_both(view, at, 1, job->result, reterr));
@@ -100,10 +139,13 @@ kvault_status kvault_column_get(kvault_column *column, int64_t index, void *dest
 {
     kvault_result result = KVAULT_RESULT_INIT;
     struct job job = { .run = run_get, .index = index, .dest = dest, .result = &result };
+    size_t size;
     kvault_status rc;
 
     if (!column->elem_size)
         return kvault__fail(reterr, KVAULT_E_INVALID, "elements of any size are read into a result");
+    if (kvault_column_get_now(column, index, dest, column->elem_size, &size))
+        return KVAULT_OK;
     rc = look(column, &job, reterr);
     kvault_result_free(&result);
     return rc;
@@ -164,6 +206,8 @@ static kvault_status run_range(struct edit *view, uint64_t length, struct job *j
     TRY(kvault__span_of(job->range, length, &span, reterr));
     if (!span.count)
         return KVAULT_OK;
+    job->admit_start = span.start;
+    job->admit_count = span.step == 1 ? span.count : 0;
     rc = span.step == 1 ? read_both(view, span.start, span.count, job->result, reterr)
                         : read_stepping(view, &span, job->result, reterr);
 out:
@@ -175,6 +219,8 @@ kvault_status kvault_column_get_range(kvault_column *column, const kvault_range 
 {
     struct job job = { .run = run_range, .range = range, .result = result };
 
+    if (kvault_column_get_range_now(column, range, result))
+        return KVAULT_OK;
     return look(column, &job, reterr);
 }
 
@@ -186,6 +232,8 @@ static kvault_status run_take(struct edit *view, uint64_t length, struct job *jo
     for (uint64_t i = 0; i < job->count && rc == KVAULT_OK; i++) {
         TRY(kvault__index_of(job->indices[i], length, &at, reterr));
         rc = read_both(view, at, 1, job->result, reterr);
+        if (rc == KVAULT_OK && job->column)
+            kvault__cache_admit(job->column, view, at, 1);
     }
 out:
     return rc;
@@ -194,8 +242,10 @@ out:
 kvault_status kvault_column_take(kvault_column *column, const int64_t *indices, uint64_t count, kvault_result *result,
                                  kvault_error *reterr)
 {
-    struct job job = { .run = run_take, .indices = indices, .count = count, .result = result };
+    struct job job = { .run = run_take, .indices = indices, .count = count, .result = result, .column = column };
 
+    if (kvault__cache_take_now(column, indices, count, result))
+        return KVAULT_OK;
     return look(column, &job, reterr);
 }
 
@@ -253,7 +303,11 @@ kvault_status kvault_column_length(kvault_column *column, uint64_t *ret_length, 
 {
     uint64_t length = 0;
     struct job job = { .run = run_length, .ret_number = &length };
-    kvault_status rc = look(column, &job, reterr);
+    kvault_status rc;
+
+    if (kvault_column_length_now(column, ret_length))
+        return KVAULT_OK;
+    rc = look(column, &job, reterr);
 
     if (rc == KVAULT_OK)
         *ret_length = length;

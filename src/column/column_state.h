@@ -61,6 +61,7 @@ struct kvault_column {
     bool known_dtype;
     char *dtype_text; /* owned */
     kvault_buf schema;
+    struct column_cache *cache; /* read_cache.h */
 };
 
 /* ---- record.c ---- */

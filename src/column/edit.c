@@ -11,6 +11,7 @@
 kvault_status kvault__edit_look(struct edit *edit, kvault_error *reterr)
 {
     edit->revision = edit->meta.revision;
+    edit->stored = edit->meta.stored;
     edit->var = (struct var){ .list = &edit->list };
     kvault__list_init(&edit->list, &edit->io, &edit->meta);
     return edit->meta.elem_size ? KVAULT_OK : kvault__tail_state(&edit->io, &edit->meta, &edit->var.tail, reterr);
@@ -32,7 +33,7 @@ out:
 
 kvault_status kvault__edit_store(struct edit *edit, kvault_error *reterr)
 {
-    if (!edit->meta.elem_size && edit->meta.revision == edit->revision)
+    if (!edit->meta.elem_size && edit->meta.revision == edit->revision && edit->meta.stored == edit->stored)
         return KVAULT_OK; /* at most tail rows were added, which the record does not know of */
     return kvault__meta_store(&edit->io, &edit->meta, reterr);
 }

@@ -14,8 +14,8 @@ struct edit {
     struct column_meta meta;
     struct chunk_list list;
     struct var var;
-    uint64_t revision; /* when it began */
-    uint64_t mark;     /* of a look: see kvault__pending_mark() */
+    uint64_t revision, stored; /* when it began */
+    uint64_t mark;             /* of a look: see kvault__pending_mark() */
 };
 
 /* Begin a transaction and load the record. `what` names the work. KVAULT_NOT_FOUND: the column was deleted, and

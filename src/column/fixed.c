@@ -230,7 +230,6 @@ static kvault_status append_to_chunks(struct chunk_list *list, const uint8_t *by
     kvault_status rc;
 
     TRY(check_room(list->meta, count, reterr));
-    list->meta->revision++;
     TRY(fill_last(list, bytes, count, &taken, reterr));
     TRY(add_chunks(list, bytes + taken * list->meta->elem_size, count - taken, reterr));
 out:

@@ -48,6 +48,8 @@ static inline kvault_slice kvault__element(const kvault_elements *elements, uint
 {
     uint64_t start = elements->offsets[i];
 
+    if (elements->offsets[i + 1] == start) /* `data` may be NULL where all are empty */
+        return (kvault_slice){ NULL, 0 };
     return (kvault_slice){ (const uint8_t *)elements->data + start, (size_t)(elements->offsets[i + 1] - start) };
 }
 

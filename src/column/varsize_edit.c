@@ -45,7 +45,6 @@ static kvault_status append_slots(struct var *var, struct slots *slots, kvault_e
         TRY(kvault__list_replace(list, NULL, NULL, put.entries, put.count, reterr));
     }
     meta->stored += fresh;
-    meta->revision++;
 out:
     kvault__free(put.entries);
     kvault__slots_release(&joined);

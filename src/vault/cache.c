@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/banned.h"
 
 #define CAPACITY_DEFAULT ((uint64_t)64 << 20) /* inside lock_cache() of a handle without a cache */
@@ -89,7 +90,8 @@ struct pending_job {
     const struct structure *structure;
     const struct pending_write *writes; /* NULL: an append */
     size_t count;
-    kvault_slice key; /* of the append */
+    kvault_slice key; /* of the append, with the hash of its column */
+    uint64_t hash;
     const struct pending_append *append;
     uint64_t cost;
 };
@@ -128,7 +130,9 @@ static kvault_status insert_locked(struct engine *engine, const struct pending_j
     kvault_status rc;
 
     for (size_t i = 0; i < job->count && job->space->kind == STORAGE_TABLE; i++)
-        kvault__touch_pending_locked(engine, job->space, job->writes[i].key);
+        kvault__touch_pending_locked(engine, kvault__key_hash(job->space, job->writes[i].key));
+    if (!job->writes)
+        kvault__touch_pending_locked(engine, job->hash);
     if (!job->writes)
         rc = kvault__pending_add(&engine->active, job->space, job->structure, account, job->key, job->append, reterr);
     else if (job->count == 1)
@@ -258,14 +262,56 @@ kvault_status kvault__pending_put(kvault *vault, const struct storage_space *spa
     return make_pending(vault, &job, reterr);
 }
 
+static struct pending_job append_job(const struct storage_space *space, const struct structure *structure,
+                                     kvault_slice key, const struct pending_append *append)
+{
+    return (struct pending_job){ .space = space,
+                                 .structure = structure,
+                                 .key = key,
+                                 .hash = kvault__column_hash(kvault__load_be64(key.data), false),
+                                 .append = append,
+                                 .cost = append->size + (append->offsets ? append->count * sizeof(uint64_t) : 0) };
+}
+
 kvault_status kvault__pending_append(kvault *vault, const struct storage_space *space,
                                      const struct structure *structure, kvault_slice key,
                                      const struct pending_append *append, kvault_error *reterr)
 {
-    struct pending_job job = { .space = space, .structure = structure, .key = key, .append = append };
+    struct pending_job job = append_job(space, structure, key, append);
 
-    job.cost = append->size + (append->offsets ? append->count * sizeof(uint64_t) : 0);
     return make_pending(vault, &job, reterr);
+}
+
+/* Everything that could need more than the pending lock is left to the long way. */
+static bool append_now_locked(kvault *vault, const struct pending_job *job, const kvault_stamp *presence)
+{
+    struct engine *engine = vault->engine;
+    kvault *setter = setter_of(vault);
+    struct pending_limits limits = limits_locked(setter, holds_cache(engine));
+
+    if (kvault__check_open(vault, NULL) < 0 /* again: see kvault_close() */ || engine->background_error.status < 0 ||
+        foreign_transaction(engine) || !setter->account || !kvault__stamp_holds_locked(engine, presence))
+        return false;
+    if (setter->account->active_bytes + setter->account->frozen_bytes + job->cost > limits.capacity ||
+        setter->account->active_bytes + job->cost >= limits.threshold)
+        return false;
+    return insert_locked(engine, job, setter->account, NULL) >= 0;
+}
+
+bool kvault__pending_append_now(kvault *vault, const struct storage_space *space, const struct structure *structure,
+                                kvault_slice key, const kvault_stamp *presence, const struct pending_append *append)
+{
+    struct engine *engine = vault->engine;
+    struct pending_job job;
+    bool done;
+
+    if (kvault__check_writable(vault, NULL) < 0 || !kvault__caches(vault) ||
+        !kvault__mutex_try_acquire(&engine->pending_lock))
+        return false;
+    job = append_job(space, structure, key, append);
+    done = append_now_locked(vault, &job, presence);
+    kvault__mutex_release(&engine->pending_lock);
+    return done;
 }
 
 /* ---- reads of what is pending ---- */

@@ -130,6 +130,10 @@ struct pending_tail;
 kvault_status kvault__pending_append(kvault *vault, const struct storage_space *space, const struct structure *structure,
                                      kvault_slice key, const struct pending_append *append,
                                      kvault_error *reterr) KVAULT_MUST_USE;
+/* The same at once, without waiting and without a flush; false: go the way above. `presence` is the stamp of the
+ * column's being there. */
+bool kvault__pending_append_now(kvault *vault, const struct storage_space *space, const struct structure *structure,
+                                kvault_slice key, const kvault_stamp *presence, const struct pending_append *append);
 /* What is pending at the end of a key belongs behind what the file has, so the two must be of one moment: take a mark,
  * read the file, then look; KVAULT_END says that a commit came between, and all begins again. */
 #define PENDING_NO_MARK UINT64_MAX /* nothing was pending */
@@ -161,6 +165,8 @@ kvault_status kvault__count(kvault *vault, const struct storage_space *space, ui
 uint64_t kvault__key_hash(const struct storage_space *space, kvault_slice key);
 bool kvault__stamp(kvault *vault, uint64_t hash, kvault_stamp *ret_stamp);
 bool kvault__stamp_holds(kvault *vault, const kvault_stamp *stamp);
+/* The hash of all that is in a column, pending elements too; with `presence` of its being there alone. */
+uint64_t kvault__column_hash(uint64_t id, bool presence);
 
 /* ---- ids that are never used again ---- */
 

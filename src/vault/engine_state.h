@@ -203,15 +203,16 @@ kvault_status kvault__growth_reserve(struct engine *engine, struct growth *growt
                                      kvault_error *reterr) KVAULT_MUST_USE;
 
 /* ---- stamp.c ---- */
-/* With the write lock held: the open transaction writes the key of `op`; all keys. */
-void kvault__touch(struct engine *engine, const struct storage_op *op);
+/* With the write lock held: the open transaction writes the key of `op` (`carried`: what was pending); all keys. */
+void kvault__touch(struct engine *engine, const struct storage_op *op, bool carried);
 void kvault__touch_all(struct engine *engine);
 /* Around the commit of what was touched; or it was rolled back. */
 void kvault__touched_begin_locked(struct engine *engine);
 void kvault__touched_end_locked(struct engine *engine);
 void kvault__touched_forget(struct engine *engine);
-/* The key becomes pending. */
-void kvault__touch_pending_locked(struct engine *engine, const struct storage_space *space, kvault_slice key);
+/* Something of this hash becomes pending. */
+void kvault__touch_pending_locked(struct engine *engine, uint64_t hash);
+bool kvault__stamp_holds_locked(struct engine *engine, const kvault_stamp *stamp);
 
 /* ---- write.c: with the write lock held ---- */
 kvault_status kvault__write_begin_locked(kvault *vault, enum writing_kind kind, struct writing *ret_write,

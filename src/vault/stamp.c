@@ -8,12 +8,16 @@
  * keys in one slot cost a read more, nothing else.
  *
  * What a transaction writes is noted by who holds the write lock, and counted when it
- * commits; a flush is not counted, since its values were seen while they were pending. */
+ * commits; a flush is not counted, since its values were seen while they were pending.
+ *
+ * A column has two slots: one for all that is in it, where its record and its tail rows count, also
+ * in a flush, which moves elements from the pending ones to the file's; one for its being there. */
 #include "vault/engine_state.h"
 
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/bytes.h"
 #include "base/banned.h"
 
 uint64_t kvault__key_hash(const struct storage_space *space, kvault_slice key)
@@ -26,19 +30,43 @@ static uint32_t slot_of(uint64_t hash)
     return (uint32_t)(hash >> 32) % CHANGE_SLOTS;
 }
 
+uint64_t kvault__column_hash(uint64_t id, bool presence)
+{
+    uint8_t key[8];
+
+    kvault__store_be64(key, id);
+    return XXH3_64bits_withSeed(key, sizeof key, presence ? STORAGE_COLUMN_NAMES : STORAGE_COLUMNS);
+}
+
 /* ---- what changes ---- */
 
-void kvault__touch(struct engine *engine, const struct storage_op *op)
+static void touch_hash(struct touched *touched, uint64_t hash)
 {
-    struct touched *touched = &engine->touched;
-    bool is_write = op->kind == STORAGE_PUT || op->kind == STORAGE_ADD || op->kind == STORAGE_DELETE;
+    uint32_t slot = slot_of(hash);
 
-    if (!is_write || op->space->kind != STORAGE_TABLE || touched->all)
-        return;
+    if (touched->count && touched->slots[touched->count - 1] == slot)
+        return; /* a column's record after its tail rows */
     if (touched->count == TOUCHED_MAX)
         touched->all = true;
     else
-        touched->slots[touched->count++] = slot_of(kvault__key_hash(op->space, op->key));
+        touched->slots[touched->count++] = slot;
+}
+
+void kvault__touch(struct engine *engine, const struct storage_op *op, bool carried)
+{
+    bool is_write = op->kind == STORAGE_PUT || op->kind == STORAGE_ADD || op->kind == STORAGE_DELETE;
+    struct touched *touched = &engine->touched;
+
+    if (!is_write || touched->all)
+        return;
+    if (op->space->kind == STORAGE_TABLE && !carried)
+        touch_hash(touched, kvault__key_hash(op->space, op->key));
+    if (op->space->kind == STORAGE_COLUMNS && op->kind == STORAGE_DELETE)
+        touch_hash(touched, kvault__column_hash(kvault__load_be64(op->key.data), true));
+    if (op->space->kind == STORAGE_COLUMNS)
+        touch_hash(touched, kvault__column_hash(kvault__load_be64(op->key.data), false));
+    if (op->space->kind == STORAGE_COLUMN_TAILS)
+        touch_hash(touched, kvault__column_hash(kvault__load_be64(op->key.data) >> 32, false));
 }
 
 void kvault__touch_all(struct engine *engine)
@@ -70,9 +98,9 @@ void kvault__touched_end_locked(struct engine *engine)
     kvault__touched_forget(engine);
 }
 
-void kvault__touch_pending_locked(struct engine *engine, const struct storage_space *space, kvault_slice key)
+void kvault__touch_pending_locked(struct engine *engine, uint64_t hash)
 {
-    struct change *change = &engine->changes[slot_of(kvault__key_hash(space, key))];
+    struct change *change = &engine->changes[slot_of(hash)];
 
     KVAULT_ASSERT_HELD(&engine->pending_lock);
     change->begun++;
@@ -103,6 +131,12 @@ bool kvault__stamp(kvault *vault, uint64_t hash, kvault_stamp *ret_stamp)
     return usable;
 }
 
+bool kvault__stamp_holds_locked(struct engine *engine, const kvault_stamp *stamp)
+{
+    return stamp->epoch == engine->epoch && stamp->changes == engine->changes[stamp->slot].begun &&
+           !engine->all_changes && kvault__version_is_known_locked(engine);
+}
+
 bool kvault__stamp_holds(kvault *vault, const kvault_stamp *stamp)
 {
     struct engine *engine = vault->engine;
@@ -110,8 +144,7 @@ bool kvault__stamp_holds(kvault *vault, const kvault_stamp *stamp)
 
     if (!can_stamp(vault) || !kvault__mutex_try_acquire(&engine->pending_lock))
         return false;
-    holds = stamp->epoch == engine->epoch && stamp->changes == engine->changes[stamp->slot].begun &&
-            !engine->all_changes && kvault__version_is_known_locked(engine);
+    holds = kvault__stamp_holds_locked(engine, stamp);
     kvault__mutex_release(&engine->pending_lock);
     return holds;
 }

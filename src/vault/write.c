@@ -197,8 +197,7 @@ static void note_ops(struct writing *write, const struct storage_op *ops, size_t
 
     for (size_t i = 0; i < count; i++) {
         kvault__growth_note(growth, &ops[i]);
-        if (!write->carrying)
-            kvault__touch(engine, &ops[i]);
+        kvault__touch(engine, &ops[i], write->carrying);
         if (write->carries && !write->overlaps)
             write->overlaps = overlaps_frozen(engine, &ops[i]);
     }
@@ -348,7 +347,7 @@ static kvault_status run_alone(struct engine *engine, struct storage_op *op, con
     kvault_status rc;
 
     TRY(kvault__growth_push(engine, reterr));
-    kvault__touch(engine, op);
+    kvault__touch(engine, op, false);
     kvault__mutex_acquire(&engine->pending_lock);
     engine->committing = true;
     engine->commit_seq++;

@@ -145,7 +145,8 @@ static bool same(kvault_column *column, const struct model *m, size_t from, size
         const kvault_buf *want = &m->elements[i];
 
         equal = (m->size || ((uint64_t *)(void *)r.offsets.data)[i - from + 1] == at + want->size) &&
-                at + want->size <= r.data.size && memcmp(r.data.data + at, want->data, want->size) == 0;
+                at + want->size <= r.data.size &&
+                (!want->size || memcmp(r.data.data + at, want->data, want->size) == 0);
         at += want->size;
         if (!equal)
             printf("# element %zu differs\n", i);
@@ -347,7 +348,8 @@ static void step_pop(struct play *p)
         return;
     }
     CHECK_OK(kvault_column_pop(p->column, index, &data, &err), &err);
-    CHECK(data.size == p->m.elements[at].size && memcmp(data.data, p->m.elements[at].data, data.size) == 0);
+    CHECK(data.size == p->m.elements[at].size &&
+          (!data.size || memcmp(data.data, p->m.elements[at].data, data.size) == 0));
     kvault_buf_free(&data);
     model_splice(&p->m, at, at + 1, NULL, 0);
 }
@@ -379,6 +381,26 @@ static void step_compact(struct play *p)
     CHECK_OK(kvault_column_compact(p->column, &bytes, &err), &err);
     CHECK_OK(kvault_column_info_get(p->column, &info, &err), &err);
     CHECK(info.slack_bytes == 0);
+}
+
+/* Single elements and short ranges, again and again in one place: from the file, then from memory. */
+static void step_read(struct play *p)
+{
+    size_t around = draw((uint32_t)p->m.count + 1);
+
+    for (int i = 0; i < 12 && p->m.count && kvtest_ok; i++) {
+        size_t at = (around + draw(20)) % p->m.count, rest = p->m.count - at, count = draw(200);
+        const kvault_buf *want = &p->m.elements[at];
+        int64_t indices[3] = { (int64_t)at, -1, 0 };
+        kvault_result r = KVAULT_RESULT_INIT;
+
+        CHECK(length_is(p->column, p->m.count) && same(p->column, &p->m, at, at + (count < rest ? count : rest)));
+        CHECK_OK(kvault_column_get_one(p->column, (int64_t)at, &r, &err), &err);
+        CHECK(r.data.size == want->size && (!want->size || memcmp(r.data.data, want->data, want->size) == 0));
+        CHECK_OK(kvault_column_take(p->column, indices, 3, &r, &err), &err);
+        CHECK(r.count == 3 && (!want->size || memcmp(r.data.data, want->data, want->size) == 0));
+        kvault_result_free(&r);
+    }
 }
 
 static void check_all(struct play *p)
@@ -430,6 +452,8 @@ static void play_one(struct play *p)
         step_cache(p);
     else if (what < 96)
         step_compact(p);
+    else if (what < 99)
+        step_read(p);
     else
         check_all(p);
 }
