@@ -214,6 +214,7 @@ static kvault_status create(struct writing *write, struct column_meta *meta, kva
     uint64_t id;
     kvault_status rc;
 
+    TRY(kvault__io_columns(&io, true, reterr));
     TRY(kvault__name_load(&io, name, &id, reterr));
     if (rc == KVAULT_OK) {
         rc = KVAULT_END;
@@ -452,6 +453,9 @@ static kvault_status gather_all(struct edit *edit, struct listing *listing, kvau
     kvault_slice last;
     kvault_status rc;
 
+    TRY(kvault__io_columns(&edit->io, false, reterr));
+    if (rc == KVAULT_NOT_FOUND)
+        return KVAULT_OK;
     do {
         kvault_buf_free(&before.names);
         before = page; /* holds `last` while the scan begins behind it */

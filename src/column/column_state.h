@@ -84,6 +84,8 @@ kvault_status kvault__name_decode(const struct storage_space *names, kvault_slic
 /* ---- column_io ---- */
 struct column_io kvault__io_of_writing(struct writing *write);
 void kvault__io_release(struct column_io *io);
+/* KVAULT_NOT_FOUND, without words: the file, another program's, has no tables of columns; `create` makes them. */
+kvault_status kvault__io_columns(struct column_io *io, bool create, kvault_error *reterr) KVAULT_MUST_USE;
 /* Run one operation on whatever the io stands for. */
 kvault_status kvault__io_run(struct column_io *io, struct storage_op *op, kvault_error *reterr) KVAULT_MUST_USE;
 

@@ -187,6 +187,9 @@ kvault_status kvault__name_load(struct column_io *io, kvault_slice name, uint64_
     struct storage_op op = name_op(io, STORAGE_GET, name);
     kvault_status rc;
 
+    TRY(kvault__io_columns(io, false, reterr));
+    if (rc == KVAULT_NOT_FOUND)
+        return rc;
     op.dest = record;
     op.dest_size = sizeof record;
     TRY(kvault__io_run(io, &op, reterr));
@@ -232,6 +235,11 @@ struct column_io kvault__io_of_writing(struct writing *write)
 void kvault__io_release(struct column_io *io)
 {
     kvault_buf_free(&io->image);
+}
+
+kvault_status kvault__io_columns(struct column_io *io, bool create, kvault_error *reterr)
+{
+    return io->read.backend->columns(io->read.conn, create, &io->read.wait, reterr);
 }
 
 kvault_status kvault__io_run(struct column_io *io, struct storage_op *op, kvault_error *reterr)

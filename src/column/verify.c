@@ -463,6 +463,11 @@ kvault_status kvault__columns_verify(struct reading *read,
     if (!check.edit)
         return kvault__fail_nomem(reterr, sizeof *check.edit);
     check.edit->io.read = *read;
+    rc = kvault__io_columns(&check.edit->io, false, NULL);
+    if (rc == KVAULT_NOT_FOUND || rc == KVAULT_E_INVALID) {
+        rc = KVAULT_OK; /* another program's file: there are no columns of ours */
+        goto out;
+    }
     TRY(check_names(&check, reterr));
     TRY(check_orphans(&check, reterr));
 out:

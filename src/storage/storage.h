@@ -193,6 +193,10 @@ struct storage_backend {
                                  kvault_status (*row)(void *ctx, const char *name, kvault_error *reterr), void *ctx,
                                  kvault_error *reterr);
 
+    /* Are the tables of columns there? Make them if `create` (inside a write transaction); else KVAULT_NOT_FOUND.
+     * They are in every file of ours. KVAULT_E_INVALID: another program's tables have their names. */
+    kvault_status (*columns)(storage_conn *conn, bool create, const struct storage_wait *wait, kvault_error *reterr);
+
     /* Begin a transaction: to read (one snapshot from here on, pinned before this returns), or to write
      * (the file's write lock is taken before this returns; KVAULT_E_BUSY names who holds it). */
     kvault_status (*begin)(storage_conn *conn, bool write, const struct storage_wait *wait, kvault_error *reterr);

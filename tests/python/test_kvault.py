@@ -582,6 +582,45 @@ def test_a_plain_table_of_another_program_is_used_as_it_is(path: Path) -> None:
     db.close()
 
 
+def test_a_file_of_another_program_has_no_columns_until_one_is_made(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("create table kv (key blob primary key, value blob)")
+    db.close()
+    with Vault(path) as vault:
+        columns = vault.columns()
+        assert columns.list_columns() == []
+        assert "a" not in columns
+        assert not columns.delete_column("a")
+        assert vault.verify() == []
+        with pytest.raises(NotFound, match="no column 'a'"):
+            columns["a"]
+        with sqlite3.connect(path) as db:
+            assert db.execute("select count(*) from sqlite_master where name like 'col%'").fetchone() == (0,)
+        db.close()
+        columns.create_column("a", "i64").append(1)
+    with Vault(path) as vault:
+        assert list(vault.columns()["a"]) == [1]
+        assert vault.verify() == []
+
+
+@pytest.mark.parametrize(
+    "table", ["col_meta (col_id integer primary key, name text)", "kvault_col_columns (name text)"]
+)
+def test_columns_of_the_older_implementation_are_refused_with_the_way_out(path: Path, table: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("create table kv (key blob primary key, value blob)")
+        db.execute(f"create table {table}")
+    db.close()
+    with Vault(path) as vault:
+        columns = vault.columns()
+        for call in (columns.list_columns, lambda: columns["a"], lambda: columns.create_column("a", "i64")):
+            with pytest.raises(InvalidArgument, match="`kohakuvault migrate` makes a new file"):
+                call()
+        assert vault.verify() == []
+        vault.kv()["a"] = b"1"
+        assert vault.tables() == ["kv"]
+
+
 def test_a_table_whose_keys_are_no_bytes_is_refused_and_not_listed(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("create table words (key text primary key, value text)")

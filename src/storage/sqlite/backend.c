@@ -8,6 +8,7 @@ const struct storage_backend kvault__sqlite_backend = {
     .close = kvault__sqlite_close,
     .table = kvault__sqlite_table,
     .list_tables = kvault__sqlite_list_tables,
+    .columns = kvault__sqlite_columns,
     .begin = kvault__sqlite_begin,
     .commit = kvault__sqlite_commit,
     .rollback = kvault__sqlite_rollback,

@@ -39,6 +39,7 @@ struct storage_conn {
     uint32_t space_count;
     sqlite3_stmt *chunks[2][CHUNK_STMTS];
     bool wal, memory, read_only, immutable;
+    bool ours; /* the file had our application id when this was opened */
     uint32_t page_size;
     uint64_t log_pages;       /* in the log at this connection's last commit */
     _Atomic uint64_t commits; /* that reached the log (or the file, without one) */

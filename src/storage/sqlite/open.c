@@ -148,6 +148,7 @@ static kvault_status check_owner(storage_conn *conn, int64_t tables, bool *ret_n
     *ret_new = false;
     TRY(read_number(conn, "PRAGMA application_id", &application, reterr));
     TRY(read_number(conn, "PRAGMA user_version", &format, reterr));
+    conn->ours = application == APPLICATION_ID;
     if (!application) {
         *ret_new = tables == 0;
         goto out;
@@ -248,6 +249,7 @@ static kvault_status make_new(storage_conn *conn, const struct storage_config *c
     (void)snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID, FORMAT_NUMBER);
     TRY(kvault__exec(conn, sql, "create the file", reterr));
     TRY(kvault__exec(conn, "COMMIT", "create the file", reterr));
+    conn->ours = true;
     return KVAULT_OK;
 out:
     kvault__sqlite_rollback(conn);

@@ -15,6 +15,8 @@ kvault_status kvault__sqlite_table(storage_conn *conn, const char *name, bool cr
 kvault_status kvault__sqlite_list_tables(storage_conn *conn, const struct storage_wait *wait,
                                          kvault_status (*row)(void *ctx, const char *name, kvault_error *reterr),
                                          void *ctx, kvault_error *reterr);
+kvault_status kvault__sqlite_columns(storage_conn *conn, bool create, const struct storage_wait *wait,
+                                     kvault_error *reterr);
 /* txn.c */
 kvault_status kvault__sqlite_begin(storage_conn *conn, bool write, const struct storage_wait *wait,
                                    kvault_error *reterr);

@@ -144,6 +144,46 @@ out:
     return rc;
 }
 
+/* ---- the tables of columns ---- */
+
+/* In a file of another program, by the table that tells its layout from that of the older implementation. */
+static kvault_status find_columns(storage_conn *conn, kvault_error *reterr)
+{
+    char type[16], spelled[64], columns[128];
+    kvault_status rc;
+
+    TRY(describe(conn, "kvault_col_columns", type, spelled, columns, reterr));
+    if (rc == KVAULT_NOT_FOUND) {
+        TRY(describe(conn, "col_meta", type, spelled, columns, reterr));
+        if (rc == KVAULT_NOT_FOUND || strcmp(columns, "id INTEGER,record") == 0)
+            goto out;
+    }
+    rc = kvault__fail(
+        reterr, KVAULT_E_INVALID,
+        "the columns in \"%s\" have the layout of an older implementation: `kohakuvault migrate` makes a new "
+        "file of it",
+        conn->path);
+out:
+    return rc;
+}
+
+kvault_status kvault__sqlite_columns(storage_conn *conn, bool create, const struct storage_wait *wait,
+                                     kvault_error *reterr)
+{
+    kvault_status rc;
+
+    if (conn->ours)
+        return KVAULT_OK;
+    kvault__busy_enter(conn, wait);
+    rc = find_columns(conn, reterr);
+    if (rc == KVAULT_NOT_FOUND && create)
+        rc = kvault__sqlite_make_schema(conn, reterr);
+    kvault__busy_leave(conn);
+    return rc;
+}
+
+/* ---- listing ---- */
+
 kvault_status kvault__sqlite_list_tables(storage_conn *conn, const struct storage_wait *wait,
                                          kvault_status (*row)(void *ctx, const char *name, kvault_error *reterr),
                                          void *ctx, kvault_error *reterr)
