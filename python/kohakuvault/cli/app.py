@@ -9,7 +9,7 @@ from click import shell_completion
 
 from .. import __version__
 from ..errors import KohakuVaultError
-from . import failure, migrate, transfer, values, whole
+from . import columns, failure, migrate, transfer, values, whole
 from .output import print_lines
 
 
@@ -30,6 +30,7 @@ def completion(shell: str) -> None:
 
 SECTIONS = [
     ("Keys and values", values.COMMANDS),
+    ("Columns", columns.COMMANDS),
     ("Much at once", [*transfer.COMMANDS, *migrate.COMMANDS]),
     ("The whole file", whole.COMMANDS),
     ("This program", [completion]),

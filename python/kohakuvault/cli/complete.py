@@ -1,4 +1,4 @@
-"""What the shell is offered behind a half-typed word: tables and keys of the file that was named before it.
+"""What the shell is offered behind a half-typed word: tables, keys and columns of the file that was named before it.
 
 A failure offers nothing; a shell that completes is no place for words about it.
 """
@@ -42,4 +42,10 @@ def complete_key(ctx: click.Context, _param: click.Parameter, begun: str) -> lis
         table = ctx.params.get("table")
         kv = vault.kv(table) if table else vault.kv()
         return [to_text(key) for key in kv.keys(prefix=from_text(begun), limit=OFFERED_MAX)]
+    return []
+
+
+def complete_column(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    with contextlib.suppress(KohakuVaultError), _named_file(ctx) as vault:
+        return [name for name in vault.columns() if name.startswith(begun)] if vault else []
     return []

@@ -55,7 +55,7 @@ def _total_bytes(root: bytes, vault_path: str) -> int:
     return total
 
 
-def import_folder(kv: KVault, folder: Path, prefix: bytes) -> tuple[int, int]:
+def import_folder(kv: KVault, folder: Path, prefix: bytes) -> dict[str, int]:
     """Store every file below a folder; return how many, and their bytes.
 
     Each large file is a commit, small ones are gathered into some; a failure keeps those before it.
@@ -77,7 +77,7 @@ def import_folder(kv: KVault, folder: Path, prefix: bytes) -> tuple[int, int]:
                     file.seek(0)
                     size = kv.put_file(key, bar.reading(file))
             files, stored = files + 1, stored + size
-    return files, stored
+    return {"values": files, "bytes": stored}
 
 
 # ---- out ----
@@ -120,7 +120,7 @@ def _check_names(kv: KVault, prefix: bytes) -> int:
     return total
 
 
-def export_folder(kv: KVault, dest: Path, prefix: bytes) -> tuple[int, int]:
+def export_folder(kv: KVault, dest: Path, prefix: bytes) -> dict[str, int]:
     """Write every value as a file below `dest`; return how many, and their bytes. A prefix is left out of the paths.
 
     The files are in `dest` only when all of them are complete.
@@ -142,7 +142,7 @@ def export_folder(kv: KVault, dest: Path, prefix: bytes) -> tuple[int, int]:
     return counted
 
 
-def _write_files(kv: KVault, root: bytes, prefix: bytes, total: int) -> tuple[int, int]:
+def _write_files(kv: KVault, root: bytes, prefix: bytes, total: int) -> dict[str, int]:
     files = written = 0
     with Bar("exporting", total, "bytes") as bar:
         for key in kv.keys(prefix=prefix):
@@ -151,4 +151,4 @@ def _write_files(kv: KVault, root: bytes, prefix: bytes, total: int) -> tuple[in
             with open(path, "xb") as file:  # two names that the file system takes for one end here
                 written += kv.get_to_file(key, CountedWriter(file, bar))
             files += 1
-    return files, written
+    return {"values": files, "bytes": written}

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import InvalidArgument
 from ..kv import KVault
@@ -39,8 +39,16 @@ def _value_record(value: bytes) -> dict[str, str]:
         return {"value_base64": base64.b64encode(value).decode()}
 
 
-def read_lines(reader: LineReader, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield where each line is, for words about it, and the JSON that it holds; empty lines are skipped."""
+class Line(NamedTuple):
+    """A line of JSON: where it is, for words about it, what it holds, and its size."""
+
+    where: str
+    value: Any
+    size: int
+
+
+def read_lines(reader: LineReader, name: str) -> Iterator[Line]:
+    """Yield every line that is not empty."""
     number = 0
     while line := reader.readline(LINE_BYTES_MAX + 1):
         number += 1
@@ -50,10 +58,11 @@ def read_lines(reader: LineReader, name: str) -> Iterator[tuple[str, Any]]:
         if not line.strip():
             continue
         try:
-            yield where, json.loads(line)
+            value = json.loads(line)
         except (ValueError, RecursionError) as exc:
             words = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
             raise Failure(f"{where}: no JSON: {words}") from None
+        yield Line(where, value, len(line))
 
 
 # ---- in ----
@@ -85,21 +94,21 @@ def _pair_of(where: str, record: Any) -> tuple[bytes, bytes]:
         raise Failure(f"{where}: {exc}") from None
 
 
-def import_lines(kv: KVault, reader: LineReader, name: str, prefix: bytes) -> tuple[int, int]:
+def import_lines(kv: KVault, reader: LineReader, name: str, prefix: bytes) -> dict[str, int]:
     """Store every pair in one transaction; return how many, and the bytes of their values."""
     pairs = stored = 0
     batch: list[tuple[bytes, bytes]] = []
     held = 0
     with kv.transaction():
-        for where, record in read_lines(reader, name):
-            key, value = _pair_of(where, record)
+        for line in read_lines(reader, name):
+            key, value = _pair_of(line.where, line.value)
             batch.append((prefix + key, value))
             pairs, stored, held = pairs + 1, stored + len(value), held + len(value)
             if len(batch) == BATCH_PAIRS or held >= BATCH_BYTES:
                 kv.put_many(batch)
                 batch, held = [], 0
         kv.put_many(batch)
-    return pairs, stored
+    return {"values": pairs, "bytes": stored}
 
 
 # ---- out ----
@@ -118,7 +127,7 @@ def _check_sizes(kv: KVault, prefix: bytes) -> int:
     return total
 
 
-def export_lines(kv: KVault, out: Any, prefix: bytes, *, shown: bool) -> tuple[int, int]:
+def export_lines(kv: KVault, out: Any, prefix: bytes, *, shown: bool) -> dict[str, int]:
     """Write every pair as a line; return how many, and the bytes of their values. A prefix is left out of the keys."""
     pairs = written = 0
     with Bar("exporting", _check_sizes(kv, prefix), "bytes", shown=shown) as bar:
@@ -127,4 +136,4 @@ def export_lines(kv: KVault, out: Any, prefix: bytes, *, shown: bool) -> tuple[i
             out.write(json_line(record).encode() + b"\n")
             bar.advance(len(value))
             pairs, written = pairs + 1, written + len(value)
-    return pairs, written
+    return {"values": pairs, "bytes": written}

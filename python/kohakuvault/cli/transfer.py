@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
 from ..errors import InvalidArgument
+from ..vault import Vault
+from . import rows
+from .columns import opened
+from .complete import complete_column
 from .folder import export_folder, import_folder
-from .jsonlines import export_lines, import_lines
+from .jsonlines import LineReader, export_lines, import_lines
 from .keytext import from_text
 from .opening import any_table, existing_table, file_argument, reading, table_option, writing
 from .output import count, json_option, opened_output, print_json, print_lines
 from .progress import Bar
 
-FORMATS = ["folder", "jsonl"]
-SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl"}
+FORMATS = ["folder", "jsonl", "csv"]
+SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+PIPE = "-"
 
 format_option = click.option(
-    "--format", "given", type=click.Choice(FORMATS), help="What it is; by itself a folder, or told by the suffix."
+    "--format", "given", type=click.Choice(FORMATS), help="What it is; without it a folder, or what the suffix tells."
 )
 prefix_option = click.option(
     "--prefix", default="", metavar="KEY", help="All keys in FILE begin with this, those outside without it."
@@ -38,25 +45,57 @@ def _format_of(path: Path, given: str | None, is_folder: bool) -> str:
     return kind
 
 
-def _tell(as_json: bool, done: str, counts: dict[str, int], where: Path) -> None:
+def _tell(as_json: bool, done: str, counts: dict[str, int]) -> None:
     if as_json:
         print_json(counts)
-    elif str(where) != "-":
+    else:
         print_lines([f"{done} " + ", ".join(count(number, noun[:-1]) for noun, number in counts.items())])
+
+
+def _check_use(kind: str, to_columns: bool, table: str | None, prefix: str) -> None:
+    if to_columns and kind == "folder":
+        raise click.UsageError("a folder holds the values of a table; columns go with CSV and JSON Lines")
+    if to_columns and (table is not None or prefix):
+        raise click.UsageError("--table and --prefix concern keys, and columns have none")
 
 
 # ---- import ----
 
 
-def _import_lines_from(file: Path, table: str | None, source: Path, prefix: bytes) -> tuple[int, int]:
-    def store(stream: IO[bytes], size: int | None) -> tuple[int, int]:
-        with writing(file, create=True) as vault, Bar(f"importing {source}", size, "bytes") as bar:
-            return import_lines(any_table(vault, table), bar.reading(stream), str(source), prefix)
+def _dtypes(texts: tuple[str, ...], records: str | None) -> dict[str, str]:
+    """Return the dtypes that were asked for, by column."""
+    found = {}
+    for text in texts:
+        name, separator, dtype = text.rpartition("=")
+        if not separator and records is None:
+            raise InvalidArgument(f"--dtype {text}: want NAME=DTYPE")
+        found[name if separator else str(records)] = dtype
+    return found
 
-    if str(source) == "-":
-        return store(sys.stdin.buffer, None)
-    with source.open("rb") as stream:
-        return store(stream, source.stat().st_size)
+
+@contextlib.contextmanager
+def _lines(file: Path, source: Path) -> Iterator[tuple[Vault, LineReader]]:
+    """Give the vault to write to and a reader of the source, whose progress is shown."""
+    with contextlib.ExitStack() as stack:
+        stream: IO[bytes] = sys.stdin.buffer
+        size = None
+        if str(source) != PIPE:
+            stream, size = stack.enter_context(source.open("rb")), source.stat().st_size
+        vault = stack.enter_context(writing(file, create=True))
+        bar = stack.enter_context(Bar(f"importing {source}", size, "bytes"))
+        yield vault, bar.reading(stream)
+
+
+def _import_rows(file: Path, source: Path, kind: str, records: str | None, dtypes: dict[str, str]) -> dict[str, int]:
+    with _lines(file, source) as (vault, reader):
+        if records is not None:
+            form, names, found = rows.RECORDS, [records], rows.element_rows(reader, str(source))
+        elif kind == "csv":
+            form, (names, found) = rows.CELLS, rows.csv_rows(reader, str(source))
+        else:
+            form, (names, found) = rows.VALUES, rows.object_rows(reader, str(source))
+        added = rows.fill_columns(vault, names, found, form, dtypes)
+    return {"rows": added, "columns": len(names)}
 
 
 @click.command("import")
@@ -64,29 +103,64 @@ def _import_lines_from(file: Path, table: str | None, source: Path, prefix: byte
 @click.argument("source", type=click.Path(path_type=Path))
 @table_option
 @prefix_option
+@click.option("--columns", "as_columns", is_flag=True, help="JSON Lines: the fields of the objects are columns.")
+@click.option("--records", metavar="COLUMN", help="JSON Lines: each line is an element of this column.")
+@click.option("--dtype", "dtypes", multiple=True, metavar="COLUMN=DTYPE", help="Of a column that is made. Repeatable.")
 @format_option
 @json_option
-def import_command(file: Path, source: Path, table: str | None, prefix: str, given: str | None, as_json: bool) -> None:
-    """Bring in a folder of files or JSON Lines.
+def import_command(
+    file: Path,
+    source: Path,
+    table: str | None,
+    prefix: str,
+    as_columns: bool,
+    records: str | None,
+    dtypes: tuple[str, ...],
+    given: str | None,
+    as_json: bool,
+) -> None:
+    """Bring in a folder of files, JSON Lines or CSV.
 
     Of a folder each file becomes a value; its key is its path below the folder, with `/` between the parts. Memory
     stays small, however large the files. What was stored before a failure stays.
 
     JSON Lines (a file, or `-`) hold an object a line: "key" and "value" as text, or "key_hex" in hexadecimal and
-    "value_base64". All lines are stored, or none.
+    "value_base64".
+
+    CSV goes into columns, whose names are in its first line, and so do JSON Lines with --columns or --records: behind
+    what is there. A column that is missing is made, with the dtype that the first rows fit, or that of --dtype.
+    All lines are stored, or none.
     """
     begin = from_text(prefix)
-    if _format_of(source, given, source.is_dir()) == "folder":
+    kind = _format_of(source, given, source.is_dir())
+    to_columns = kind == "csv" or as_columns or records is not None
+    _check_use(kind, to_columns, table, prefix)
+    if dtypes and not to_columns:
+        raise click.UsageError("--dtype concerns columns: CSV, or JSON Lines with --columns or --records")
+    if to_columns:
+        counts = _import_rows(file, source, kind, records, _dtypes(dtypes, records))
+    elif kind == "folder":
         if not source.is_dir():
             raise InvalidArgument(f"{source} is no folder")
         with writing(file, create=True) as vault:
-            values, size = import_folder(any_table(vault, table), source, begin)
+            counts = import_folder(any_table(vault, table), source, begin)
     else:
-        values, size = _import_lines_from(file, table, source, begin)
-    _tell(as_json, "imported", {"values": values, "bytes": size}, Path())
+        with _lines(file, source) as (vault, reader):
+            counts = import_lines(any_table(vault, table), reader, str(source), begin)
+    _tell(as_json, "imported", counts)
 
 
 # ---- export ----
+
+
+def _export_rows(
+    vault: Vault, out: Any, kind: str, names: tuple[str, ...], records: str | None, shown: bool
+) -> dict[str, int]:
+    if records is not None:
+        return {"rows": rows.write_elements(opened(vault.columns(), records), out, shown=shown), "columns": 1}
+    found = rows.chosen(vault, names)
+    write = rows.write_csv if kind == "csv" else rows.write_objects
+    return {"rows": write(found, out, shown=shown), "columns": len(found)}
 
 
 @click.command("export")
@@ -94,26 +168,54 @@ def import_command(file: Path, source: Path, table: str | None, prefix: str, giv
 @click.argument("dest", type=click.Path(path_type=Path))
 @table_option
 @prefix_option
+@click.option("--columns", "as_columns", is_flag=True, help="JSON Lines: an object a row of all columns.")
+@click.option(
+    "--column", "names", multiple=True, metavar="COLUMN", shell_complete=complete_column, help="Only this. Repeatable."
+)
+@click.option(
+    "--records", metavar="COLUMN", shell_complete=complete_column, help="JSON Lines: each line an element of this."
+)
 @format_option
 @json_option
-def export_command(file: Path, dest: Path, table: str | None, prefix: str, given: str | None, as_json: bool) -> None:
-    """Write a table to a folder of files or as JSON Lines.
+def export_command(
+    file: Path,
+    dest: Path,
+    table: str | None,
+    prefix: str,
+    as_columns: bool,
+    names: tuple[str, ...],
+    records: str | None,
+    given: str | None,
+    as_json: bool,
+) -> None:
+    """Write a table or columns to a folder, to JSON Lines or to CSV.
 
     A folder gets a file for each value, at the path that is its key; DEST must be missing or empty. A key that cannot
     be such a path is refused before anything is written. JSON Lines (a file, or `-`) take every key, and values up to
-    32 MiB. Either appears only when it is complete.
+    32 MiB.
+
+    CSV takes columns, and so do JSON Lines with --columns, --column or --records; columns side by side have to be
+    of one length. Whatever is written appears only when it is complete.
     """
     begin = from_text(prefix)
-    is_folder = dest.is_dir() or (not dest.suffix and str(dest) != "-")
-    kind = _format_of(dest, given or ("jsonl" if str(dest) == "-" else None), is_folder)
+    to_pipe = str(dest) == PIPE
+    kind = _format_of(dest, given or ("jsonl" if to_pipe else None), dest.is_dir() or not dest.suffix)
+    of_columns = kind == "csv" or as_columns or bool(names) or records is not None
+    _check_use(kind, of_columns, table, prefix)
+    if kind == "csv" and records is not None:
+        raise click.UsageError("--records writes JSON Lines; --column chooses what CSV takes")
     with reading(file) as vault:
-        kv = existing_table(vault, table)
-        if kind == "folder":
-            values, size = export_folder(kv, dest, begin)
-        else:
+        if of_columns:
             with opened_output(dest) as out:
-                values, size = export_lines(kv, out, begin, shown=str(dest) != "-")
-    _tell(as_json and str(dest) != "-", "exported", {"values": values, "bytes": size}, dest)
+                counts = _export_rows(vault, out, kind, names, records, not to_pipe)
+        elif kind == "folder":
+            counts = export_folder(existing_table(vault, table), dest, begin)
+        else:
+            kv = existing_table(vault, table)
+            with opened_output(dest) as out:
+                counts = export_lines(kv, out, begin, shown=not to_pipe)
+    if not to_pipe:
+        _tell(as_json, "exported", counts)
 
 
 COMMANDS: list[Any] = [import_command, export_command]

@@ -9,6 +9,7 @@ import click
 
 from ..kv import KVault
 from ..vault import Vault
+from .columns import describe, print_columns
 from .failure import DAMAGED, one_line
 from .opening import check_exists, file_argument, reading
 from .output import count, json_option, print_json, print_lines, print_table
@@ -39,9 +40,17 @@ def info(file: Path, as_json: bool) -> None:
     check_exists(file)
     kind = _format_of(file)
     with reading(file) as vault:
-        sizes, tables = vault.stats(), _tables(vault)
+        sizes, tables, found = vault.stats(), _tables(vault), vault.columns().list_columns()
     if as_json:
-        print_json({"path": str(file), "format": kind, **{name: sizes[name] for name in SIZES}, "tables": tables})
+        print_json(
+            {
+                "path": str(file),
+                "format": kind,
+                **{name: sizes[name] for name in SIZES},
+                "tables": tables,
+                "columns": [dict(zip(("column", "dtype", "length"), it, strict=True)) for it in found],
+            }
+        )
         return
     print_lines(
         [
@@ -53,6 +62,9 @@ def info(file: Path, as_json: bool) -> None:
     if tables:
         print_lines([""])
         print_table(["table", "keys"], [[it["table"], it["keys"]] for it in tables])
+    if found:
+        print_lines([""])
+        print_table(["column", "dtype", "length"], [[one_line(name), one_line(dtype), n] for name, dtype, n in found])
 
 
 # ---- stats ----
@@ -80,21 +92,26 @@ def _measure(kv: KVault) -> dict[str, Any]:
 @file_argument
 @json_option
 def stats(file: Path, as_json: bool) -> None:
-    """Measure a file and each of its tables.
+    """Measure a file, its tables and its columns.
 
-    Of the file: bytes, pages, free pages. Of each table: keys, and the bytes of keys and values. It goes through all
+    Of the file: bytes, pages, free pages. Of each table: keys, and the bytes of keys and values. Of each
+    column: its length and bytes. It goes through all
     keys, but reads no values.
     """
     with reading(file) as vault:
         figures = vault.stats()
         tables = [_measure(vault.kv(name)) for name in vault.tables()]
+        found = describe(vault.columns())
     if as_json:
-        print_json({**{name: figures[name] for name in SIZES}, "tables": tables})
+        print_json({**{name: figures[name] for name in SIZES}, "tables": tables, "columns": found})
         return
     print_table(["figure", "value"], [[name.replace("_", " "), figures[name]] for name in SIZES])
     if tables:
         print_lines([""])
         print_table([name.replace("_", " ") for name in tables[0]], [list(it.values()) for it in tables])
+    if found:
+        print_lines([""])
+        print_columns(found)
 
 
 # ---- verify, backup ----
