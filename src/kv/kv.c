@@ -334,7 +334,7 @@ static kvault_status get_pieces(kvault_kv *kv, kvault_slice key, void *dest, siz
     struct reading read;
     kvault_status rc;
 
-    TRY(kvault__read_begin(kv->vault, true, &read, reterr));
+    TRY(kvault__read_begin_large(kv->vault, &read, reterr));
     rc = look(&read, kv->space, key, &op, reterr);
     if (rc >= 0 && op.outcome == STORAGE_MISSING)
         rc = KVAULT_NOT_FOUND;

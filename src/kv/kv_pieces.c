@@ -131,61 +131,108 @@ static kvault_status fail_missing(uint64_t blob_id, uint32_t seq, bool may_be_go
                         (unsigned long long)blob_id);
 }
 
-/* Bytes [skip, skip + size) of one piece. */
-static kvault_status read_piece(struct reading *read, uint64_t blob_id, uint32_t seq, uint32_t skip, void *dest,
-                                uint32_t size, uint8_t *image, bool may_be_gone, kvault_error *reterr)
+/* ---- reading ----
+ * Pieces are read a few at a time, each block checked before its data is used. A whole piece is read
+ * straight to where its data goes, as long as there is room: an image is longer than its data, so each one lies
+ * further behind than the last, and the data then moves down block by block. The others go by a spare buffer. */
+
+#define GROUP_PIECES 8
+#define SPARES 2 /* a range has a first and a last piece of which it wants a part */
+
+struct piece_group {
+    struct storage_op ops[GROUP_PIECES];
+    struct piece_part {
+        uint32_t skip, size; /* bytes [skip, skip + size) of the piece */
+        uint8_t *to;
+    } parts[GROUP_PIECES];
+    size_t count;
+    uint64_t size;
+};
+
+static void group_add(struct piece_group *group, uint64_t blob_id, uint64_t offset, uint32_t size, uint8_t *to, void *image)
 {
+    uint32_t skip = (uint32_t)(offset % PIECE_DATA);
     uint32_t first = skip / KVAULT_BLOCK_DATA, last = (skip + size - 1) / KVAULT_BLOCK_DATA;
-    struct storage_op op = { .kind = STORAGE_CHUNK_GET,
-                             .family = STORAGE_PIECES,
-                             .owner = blob_id,
-                             .seq = seq,
-                             .offset = first * KVAULT_BLOCK_BYTES,
-                             .size = (last - first + 1) * KVAULT_BLOCK_BYTES,
-                             .dest = image,
-                             .dest_size = PIECE_IMAGE };
+
+    group->parts[group->count] = (struct piece_part){ skip, size, to };
+    group->ops[group->count++] = (struct storage_op){ .kind = STORAGE_CHUNK_GET,
+                                                      .family = STORAGE_PIECES,
+                                                      .owner = blob_id,
+                                                      .seq = (uint32_t)(offset / PIECE_DATA),
+                                                      .offset = first * KVAULT_BLOCK_BYTES,
+                                                      .size = (last - first + 1) * KVAULT_BLOCK_BYTES,
+                                                      .dest = image,
+                                                      .dest_size = PIECE_IMAGE };
+    group->size += size;
+}
+
+/* As many pieces of the range as there is room for. */
+static void group_plan(struct piece_group *group, uint64_t blob_id, uint64_t offset, uint8_t *to, size_t size, uint8_t *spare)
+{
+    uint8_t *image = to; /* where the next one may lie: not below where its data goes */
+    int spares = 0;
+
+    group->count = 0;
+    group->size = 0;
+    while (group->size < size && group->count < GROUP_PIECES) {
+        uint64_t at = offset + group->size, rest = size - group->size;
+        uint32_t whole = PIECE_DATA - (uint32_t)(at % PIECE_DATA), part = rest < whole ? (uint32_t)rest : whole;
+
+        if (part == PIECE_DATA && (size_t)(to + size - image) >= PIECE_IMAGE) {
+            group_add(group, blob_id, at, part, to + group->size, image);
+            image += PIECE_IMAGE;
+        } else if (spares < SPARES) {
+            group_add(group, blob_id, at, part, to + group->size, spare + (size_t)spares++ * PIECE_IMAGE);
+            image += part;
+        } else {
+            return;
+        }
+    }
+}
+
+static kvault_status decode_part(const struct storage_op *op, const struct piece_part *part, bool may_be_gone,
+                                 kvault_error *reterr)
+{
+    uint32_t first = op->offset / KVAULT_BLOCK_BYTES, skip = part->skip - first * KVAULT_BLOCK_DATA;
+    char what[200] = "";
     kvault_status rc;
 
-    TRY(kvault__read_run(read, &op, 1, reterr));
-    if (op.outcome != STORAGE_DONE ||
-        kvault__blocks_data_size(op.got) < (uint64_t)skip - first * KVAULT_BLOCK_DATA + size)
-        return fail_missing(blob_id, seq, may_be_gone && op.outcome != STORAGE_DONE, reterr);
-    rc = kvault__blocks_decode((struct block_place){ STORAGE_PIECES, blob_id, seq }, first, image, op.got,
-                               skip - first * KVAULT_BLOCK_DATA, dest, size, reterr);
+    if (op->outcome != STORAGE_DONE || kvault__blocks_data_size(op->got) < (uint64_t)skip + part->size)
+        return fail_missing(op->owner, op->seq, may_be_gone && op->outcome != STORAGE_DONE, reterr);
+    rc = kvault__blocks_decode((struct block_place){ STORAGE_PIECES, op->owner, op->seq }, first, op->dest, op->got, skip,
+                               part->to, part->size, reterr);
     if (rc < 0) {
-        char what[200] = "";
-
         if (reterr)
             memcpy(what, reterr->message, sizeof what - 1);
-        rc = kvault__fail(reterr, KVAULT_E_CORRUPT, "piece %u of blob %llu is damaged: %s", seq,
-                          (unsigned long long)blob_id, what);
+        rc = kvault__fail(reterr, KVAULT_E_CORRUPT, "piece %u of blob %llu is damaged: %s", op->seq,
+                          (unsigned long long)op->owner, what);
     }
-out:
     return rc;
 }
 
 kvault_status kvault__pieces_read(struct reading *read, uint64_t blob_id, uint64_t offset, void *dest, size_t size,
                                   bool may_be_gone, kvault_error *reterr)
 {
-    uint8_t *to = dest, *image;
+    uint8_t *to = dest, *spare;
+    struct piece_group group;
     kvault_status rc = KVAULT_OK;
 
     if (!size)
         return KVAULT_OK;
-    image = kvault__alloc(PIECE_IMAGE);
-    if (!image)
-        return kvault__fail_nomem(reterr, PIECE_IMAGE);
+    spare = kvault__alloc(SPARES * PIECE_IMAGE);
+    if (!spare)
+        return kvault__fail_nomem(reterr, SPARES * PIECE_IMAGE);
     while (size) {
-        uint32_t skip = (uint32_t)(offset % PIECE_DATA), rest = PIECE_DATA - skip;
-        uint32_t part = size < rest ? (uint32_t)size : rest;
-
-        TRY(read_piece(read, blob_id, (uint32_t)(offset / PIECE_DATA), skip, to, part, image, may_be_gone, reterr));
-        to += part;
-        offset += part;
-        size -= part;
+        group_plan(&group, blob_id, offset, to, size, spare);
+        TRY(kvault__read_run(read, group.ops, group.count, reterr));
+        for (size_t i = 0; i < group.count; i++)
+            TRY(decode_part(&group.ops[i], &group.parts[i], may_be_gone, reterr));
+        to += group.size;
+        offset += group.size;
+        size -= (size_t)group.size;
     }
 out:
-    kvault__free(image);
+    kvault__free(spare);
     return rc;
 }
 

@@ -175,7 +175,7 @@ kvault_status kvault_blob_read(kvault_blob *blob, uint64_t offset, void *dest, s
         memcpy(dest, blob->bytes.data + offset, *ret_size);
         return KVAULT_OK;
     }
-    TRY(kvault__read_begin(blob->kv->vault, true, &read, reterr));
+    TRY(kvault__read_begin_large(blob->kv->vault, &read, reterr));
     rc = kvault__pieces_read(&read, blob->blob_id, offset, dest, *ret_size, true, reterr);
     kvault__read_end(&read);
 out:

@@ -70,7 +70,7 @@ kvault_status kvault__blocks_decode(struct block_place place, uint32_t first_blo
             return kvault__fail_at(reterr, KVAULT_E_CORRUPT, block, "the checksum of block %u does not match", block);
         if (skip < part && size) {
             take = part - skip < size ? part - skip : size;
-            memcpy(to, from + skip, take);
+            memmove(to, from + skip, take);
             to += take;
             size -= take;
             skip = 0;

@@ -30,7 +30,8 @@ struct block_place {
 void kvault__blocks_encode(struct block_place place, uint32_t first_block, const void *data, uint32_t data_size,
                            void *image);
 /* Check the blocks of `image`, which begins with block first_block, and copy the data to `data` from
- * byte `skip` of it on, `size` bytes. A wrong sum is KVAULT_E_CORRUPT with the block's number. */
+ * byte `skip` of it on, `size` bytes. A wrong sum is KVAULT_E_CORRUPT with the block's number.
+ * `data` may lie where the image does, or anywhere before it: block for block, the data moves down. */
 kvault_status kvault__blocks_decode(struct block_place place, uint32_t first_block, const void *image,
                                     uint32_t image_size, uint32_t skip, void *data, uint32_t size,
                                     kvault_error *reterr) KVAULT_MUST_USE;

@@ -61,6 +61,9 @@ struct reading {
  * vault may be called but kvault__read_run and the backend's reads on read->conn. */
 kvault_status kvault__read_begin(kvault *vault, bool one_state, struct reading *ret_read,
                                  kvault_error *reterr) KVAULT_MUST_USE;
+/* With one_state, for many pages that will not be asked for again: by a reader, whose small page cache stays in the
+ * processor's, and not by the writer's connection, whose pages are of use to others. */
+kvault_status kvault__read_begin_large(kvault *vault, struct reading *ret_read, kvault_error *reterr) KVAULT_MUST_USE;
 void kvault__read_end(struct reading *read);
 static inline kvault_status kvault__read_run(struct reading *read, struct storage_op *ops, size_t count,
                                              kvault_error *reterr)

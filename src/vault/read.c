@@ -46,8 +46,8 @@ static bool take_warm_writer(struct engine *engine, struct reading *read)
 }
 
 /* The snapshot's lock stays taken until read_end, which clang's analysis of one function cannot follow. */
-KVAULT_NO_LOCK_CHECK kvault_status kvault__read_begin(kvault *vault, bool one_state, struct reading *ret_read,
-                                                      kvault_error *reterr)
+KVAULT_NO_LOCK_CHECK static kvault_status begin(kvault *vault, bool one_state, bool warm, struct reading *ret_read,
+                                                kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
     kvault_status rc;
@@ -75,7 +75,7 @@ KVAULT_NO_LOCK_CHECK kvault_status kvault__read_begin(kvault *vault, bool one_st
         TRY(take_memory(vault, ret_read, reterr));
         rc = kvault__need_writer(engine, &ret_read->wait, reterr);
         ret_read->conn = engine->writer;
-    } else if (!take_warm_writer(engine, ret_read)) {
+    } else if (!warm || !take_warm_writer(engine, ret_read)) {
         ret_read->source = FROM_POOL;
         TRY(kvault__take_reader(engine, &ret_read->wait, &ret_read->conn, reterr));
     }
@@ -87,6 +87,16 @@ KVAULT_NO_LOCK_CHECK kvault_status kvault__read_begin(kvault *vault, bool one_st
         kvault__read_end(ret_read);
 out:
     return rc;
+}
+
+kvault_status kvault__read_begin(kvault *vault, bool one_state, struct reading *ret_read, kvault_error *reterr)
+{
+    return begin(vault, one_state, true, ret_read, reterr);
+}
+
+kvault_status kvault__read_begin_large(kvault *vault, struct reading *ret_read, kvault_error *reterr)
+{
+    return begin(vault, true, false, ret_read, reterr);
 }
 
 KVAULT_NO_LOCK_CHECK void kvault__read_end(struct reading *read)

@@ -170,6 +170,67 @@ static void a_range_is_read_out_of_a_large_value(void)
     shut(&f);
 }
 
+/* Each range lands between two guards: a whole piece is read to where its data goes, and is longer than that. */
+static void check_range(kvault_blob *blob, const uint8_t *bytes, size_t size, size_t offset, size_t want)
+{
+    enum { GUARD = 64 };
+    size_t rest = offset < size ? size - offset : 0, expected = want < rest ? want : rest, got = 0;
+    uint8_t *part = malloc(expected + 2 * GUARD);
+
+    memset(part, 0xA5, expected + 2 * GUARD);
+    CHECK_OK(kvault_blob_read(blob, offset, part + GUARD, want, &got, &err), &err);
+    CHECK(got == expected && memcmp(part + GUARD, bytes + offset, expected) == 0);
+    for (size_t i = 0; i < GUARD; i++)
+        CHECK(part[i] == 0xA5 && part[GUARD + expected + i] == 0xA5);
+    free(part);
+}
+
+static void every_kind_of_range_is_read_out_of_a_stream(void)
+{
+    enum { PIECE = 261632, BLOCK = 4088 };
+    static const size_t offsets[] = { 0, 1, BLOCK - 1, BLOCK, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE - 5, 3 * PIECE, 7 * PIECE + 9 };
+    static const size_t wants[] = { 1,           2,         BLOCK,         PIECE - 1,     PIECE,          PIECE + 1,
+                                    2 * PIECE,   1 << 20,   4 * PIECE + 3, 9 * PIECE + 1, 11 * PIECE - 7, 20 * PIECE };
+    struct fixture f = start();
+    size_t size = 12 * PIECE + 12345;
+    uint8_t *bytes = make_bytes(size, 29);
+    kvault_blob *blob = NULL;
+
+    CHECK_OK(kvault_kv_put(f.kv, s("k"), (kvault_slice){ bytes, size }, &err), &err);
+    CHECK_OK(kvault_blob_open_read(f.kv, s("k"), &blob, &err), &err);
+    for (size_t o = 0; o < sizeof offsets / sizeof offsets[0]; o++)
+        for (size_t w = 0; w < sizeof wants / sizeof wants[0]; w++)
+            check_range(blob, bytes, size, offsets[o], wants[w]);
+    check_range(blob, bytes, size, size - 3, 100);
+    kvault_blob_free(blob);
+    free(bytes);
+    shut(&f);
+}
+
+static void a_missing_piece_is_an_error_that_names_it(void)
+{
+    struct fixture f = start();
+    size_t size = 2000000;
+    uint8_t *bytes = make_bytes(size, 31), *got = malloc(size);
+    uint64_t have = 0;
+    sqlite3 *db = NULL;
+    size_t part = 0;
+
+    CHECK_OK(kvault_kv_put(f.kv, s("k"), (kvault_slice){ bytes, size }, &err), &err);
+    CHECK(sqlite3_open(f.path, &db) == SQLITE_OK &&
+          sqlite3_exec(db, "DELETE FROM kv_pieces WHERE id & 0xFFFFFFFF = 3", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+    CHECK_STATUS(kvault_kv_get(f.kv, s("k"), got, size, &have, &err), KVAULT_E_CORRUPT, &err);
+    CHECK_MESSAGE(&err, "piece 3");
+    CHECK_OK(kvault_kv_read(f.kv, s("k"), 0, got, 3 * 261632, &part, &err), &err);
+    CHECK(part == 3 * 261632 && memcmp(got, bytes, part) == 0);
+    CHECK_OK(kvault_kv_read(f.kv, s("k"), 4 * 261632, got, size, &part, &err), &err);
+    CHECK(part == size - 4 * 261632 && memcmp(got, bytes + 4 * 261632, part) == 0);
+    free(bytes);
+    free(got);
+    shut(&f);
+}
+
 static void pop_add_and_pop_last_are_one_step(void)
 {
     struct fixture f = start();
@@ -1174,6 +1235,8 @@ int main(void)
     RUN(values_of_every_size_change_into_each_other);
     RUN(limits_are_refused_with_the_value_and_the_limit);
     RUN(a_range_is_read_out_of_a_large_value);
+    RUN(every_kind_of_range_is_read_out_of_a_stream);
+    RUN(a_missing_piece_is_an_error_that_names_it);
     RUN(pop_add_and_pop_last_are_one_step);
     RUN(a_batch_is_all_or_nothing_and_in_order);
     RUN(pending_writes_are_seen_by_every_read);

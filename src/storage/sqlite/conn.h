@@ -25,7 +25,7 @@ enum stmt_kind {
 
 enum chunk_stmt { CHUNK_PUT, CHUNK_DELETE, CHUNK_WHOLE, CHUNK_LOOK, CHUNK_SCAN, CHUNK_STMTS };
 
-enum txn_stmt { TXN_BEGIN, TXN_BEGIN_WRITE, TXN_COMMIT, TXN_ROLLBACK, TXN_STMTS };
+enum txn_stmt { TXN_BEGIN, TXN_BEGIN_WRITE, TXN_PIN, TXN_COMMIT, TXN_ROLLBACK, TXN_STMTS };
 
 struct space_stmts {
     sqlite3_stmt *by_kind[STMT_KINDS];
@@ -38,6 +38,8 @@ struct storage_conn {
     struct space_stmts **spaces; /* by space index; NULL where unused */
     uint32_t space_count;
     sqlite3_stmt *chunks[2][CHUNK_STMTS];
+    sqlite3_blob *blob; /* that reads the chunks of the batch in progress; NULL between calls */
+    enum storage_family blob_family;
     bool wal, memory, read_only, immutable;
     bool ours; /* the file had our application id when this was opened */
     uint32_t page_size;

@@ -183,44 +183,82 @@ out:
     return rc;
 }
 
-/* Part of a chunk, read or overwritten, by a blob handle that touches only its pages. The handle is closed
- * before we return: left open, it would pin the snapshot. */
-static kvault_status touch_chunk(storage_conn *conn, struct storage_op *op, bool write, kvault_error *reterr)
+/* ---- parts of chunks, by a blob handle that touches only their pages ----
+ * One handle reads all the chunks of a batch: moving it to the next row costs a tenth of opening another.
+ * It is closed before we return (left open, it would pin the snapshot), and before anything is written. */
+
+static void blob_let_go(storage_conn *conn)
 {
-    sqlite3_blob *blob = NULL;
-    kvault_status rc = KVAULT_OK;
+    (void)sqlite3_blob_close(conn->blob); /* it only read */
+    conn->blob = NULL;
+}
+
+static int blob_at(storage_conn *conn, const struct storage_op *op)
+{
+    int code;
+
+    if (conn->blob && conn->blob_family == op->family) {
+        code = sqlite3_blob_reopen(conn->blob, chunk_id(op->owner, op->seq));
+    } else {
+        blob_let_go(conn);
+        conn->blob_family = op->family;
+        code = sqlite3_blob_open(conn->db, "main", kvault__table_of_family(op->family), "data",
+                                 chunk_id(op->owner, op->seq), 0, &conn->blob);
+    }
+    if (code != SQLITE_OK)
+        blob_let_go(conn);
+    return code;
+}
+
+static kvault_status read_part(storage_conn *conn, struct storage_op *op, kvault_error *reterr)
+{
+    int code = blob_at(conn, op);
     uint32_t want;
-    int code = sqlite3_blob_open(conn->db, "main", kvault__table_of_family(op->family), "data",
-                                 chunk_id(op->owner, op->seq), write, &blob);
 
     op->got = op->chunk_size = 0;
-    if (code == SQLITE_ERROR) { /* no such row */
-        op->outcome = STORAGE_MISSING;
-        goto out;
-    }
-    if (code != SQLITE_OK) {
-        rc = kvault__busy_fail(conn, conn->wait, code, write ? "write to a chunk" : "read a chunk", reterr);
-        goto out;
-    }
-    op->outcome = STORAGE_DONE;
-    op->chunk_size = (uint32_t)sqlite3_blob_bytes(blob);
-    want = write ? (uint32_t)op->cell.value.size : op->size;
-    if (op->offset > op->chunk_size || (write && want > op->chunk_size - op->offset)) {
-        if (write)
-            rc = kvault__fail(reterr, KVAULT_E_CORRUPT, "chunk %u of %llu is %u bytes, cannot overwrite %u at %u", op->seq,
-                              (unsigned long long)op->owner, op->chunk_size, want, op->offset);
-        goto out;
-    }
-    if (!write && want > op->chunk_size - op->offset)
-        want = op->chunk_size - op->offset;
-    if (!write && want > op->dest_size)
-        want = (uint32_t)op->dest_size;
-    code = write ? sqlite3_blob_write(blob, op->cell.value.data, (int)want, (int)op->offset)
-                 : sqlite3_blob_read(blob, op->dest, (int)want, (int)op->offset);
+    op->outcome = code == SQLITE_OK ? STORAGE_DONE : STORAGE_MISSING;
+    if (code == SQLITE_ERROR) /* no such row */
+        return KVAULT_OK;
     if (code != SQLITE_OK)
-        rc = kvault__busy_fail(conn, conn->wait, code, write ? "write to a chunk" : "read a chunk", reterr);
-    else
-        op->got = write ? 0 : want;
+        return kvault__busy_fail(conn, conn->wait, code, "read a chunk", reterr);
+    op->chunk_size = (uint32_t)sqlite3_blob_bytes(conn->blob);
+    if (op->offset > op->chunk_size)
+        return KVAULT_OK;
+    want = op->size < op->chunk_size - op->offset ? op->size : op->chunk_size - op->offset;
+    if (want > op->dest_size)
+        want = (uint32_t)op->dest_size;
+    code = sqlite3_blob_read(conn->blob, op->dest, (int)want, (int)op->offset);
+    if (code != SQLITE_OK)
+        return kvault__busy_fail(conn, conn->wait, code, "read a chunk", reterr);
+    op->got = want;
+    return KVAULT_OK;
+}
+
+static kvault_status overwrite_part(storage_conn *conn, struct storage_op *op, kvault_error *reterr)
+{
+    uint32_t want = (uint32_t)op->cell.value.size;
+    sqlite3_blob *blob = NULL;
+    kvault_status rc = KVAULT_OK;
+    int code = sqlite3_blob_open(conn->db, "main", kvault__table_of_family(op->family), "data",
+                                 chunk_id(op->owner, op->seq), 1, &blob);
+
+    op->got = op->chunk_size = 0;
+    op->outcome = code == SQLITE_OK ? STORAGE_DONE : STORAGE_MISSING;
+    if (code == SQLITE_ERROR) /* no such row */
+        goto out;
+    if (code != SQLITE_OK) {
+        rc = kvault__busy_fail(conn, conn->wait, code, "write to a chunk", reterr);
+        goto out;
+    }
+    op->chunk_size = (uint32_t)sqlite3_blob_bytes(blob);
+    if (op->offset > op->chunk_size || want > op->chunk_size - op->offset) {
+        rc = kvault__fail(reterr, KVAULT_E_CORRUPT, "chunk %u of %llu is %u bytes, cannot overwrite %u at %u", op->seq,
+                          (unsigned long long)op->owner, op->chunk_size, want, op->offset);
+        goto out;
+    }
+    code = sqlite3_blob_write(blob, op->cell.value.data, (int)want, (int)op->offset);
+    if (code != SQLITE_OK)
+        rc = kvault__busy_fail(conn, conn->wait, code, "write to a chunk", reterr);
 out:
     code = sqlite3_blob_close(blob);
     if (rc >= 0 && op->outcome == STORAGE_DONE && code != SQLITE_OK) /* the autocommit of a write outside a transaction */
@@ -264,10 +302,10 @@ static kvault_status run_one(storage_conn *conn, struct storage_op *op, kvault_e
     case STORAGE_DELETE:
         return delete_cell(conn, op, reterr);
     case STORAGE_CHUNK_GET:
-        return op->dest && (op->offset || op->size >= BLOB_HANDLE_BYTES) ? touch_chunk(conn, op, false, reterr)
+        return op->dest && (op->offset || op->size >= BLOB_HANDLE_BYTES) ? read_part(conn, op, reterr)
                                                                          : get_chunk(conn, op, reterr);
     case STORAGE_CHUNK_WRITE:
-        return touch_chunk(conn, op, true, reterr);
+        return overwrite_part(conn, op, reterr);
     case STORAGE_CHUNK_PUT:
     case STORAGE_CHUNK_DELETE:
         return change_chunks(conn, op, reterr);
@@ -296,10 +334,13 @@ kvault_status kvault__sqlite_run(storage_conn *conn, struct storage_op *ops, siz
         TRY(kvault__sqlite_begin(conn, !reads_only(ops, count), wait, reterr));
     kvault__busy_enter(conn, wait);
     for (size_t i = 0; i < count && rc >= 0; i++) {
+        if (!reads_only(&ops[i], 1))
+            blob_let_go(conn);
         rc = run_one(conn, &ops[i], reterr);
         if (rc >= 0 && (i & 63) == 63 && kvault__busy_interrupted(conn))
             rc = kvault__fail(reterr, KVAULT_E_INTERRUPTED, "interrupted");
     }
+    blob_let_go(conn);
     kvault__busy_leave(conn);
     if (own && rc >= 0)
         rc = kvault__sqlite_commit(conn, wait, &outcome, reterr);

@@ -101,7 +101,13 @@ out:
 
 kvault_status kvault__stmt_txn(storage_conn *conn, enum txn_stmt kind, sqlite3_stmt **ret_stmt, kvault_error *reterr)
 {
-    static const char *const texts[TXN_STMTS] = { "BEGIN", "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK" };
+    static const char *const texts[TXN_STMTS] = {
+        [TXN_BEGIN] = "BEGIN",
+        [TXN_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+        [TXN_PIN] = "SELECT count(*) FROM sqlite_schema WHERE rowid = 1",
+        [TXN_COMMIT] = "COMMIT",
+        [TXN_ROLLBACK] = "ROLLBACK",
+    };
     kvault_status rc = KVAULT_OK;
 
     if (!conn->txn[kind])

@@ -49,7 +49,6 @@ kvault_status kvault__sqlite_begin(storage_conn *conn, bool write, const struct 
                                    kvault_error *reterr)
 {
     kvault_status rc;
-    int64_t pages;
     int code;
 
     kvault__busy_enter(conn, wait);
@@ -60,8 +59,9 @@ kvault_status kvault__sqlite_begin(storage_conn *conn, bool write, const struct 
         forget_spills(conn);
     } else if (rc >= 0) {
         /* BEGIN alone pins nothing: the first read does. */
-        rc = kvault__exec_number(conn, "SELECT count(*) FROM sqlite_schema WHERE rowid = 1", "begin to read", &pages,
-                                 reterr);
+        code = step_txn(conn, TXN_PIN, reterr, &rc);
+        if (rc >= 0 && code != SQLITE_ROW)
+            rc = kvault__busy_fail(conn, wait, code, "begin to read", reterr);
         if (rc < 0)
             kvault__sqlite_rollback(conn);
     }
