@@ -11,6 +11,7 @@ rounds=0
 
 KVTEST_FAULTS=all $tests/test_faults
 KVTEST_SECONDS=60 $tests/test_processes
+KVTEST_FAULTS=200 KVTEST_KILLS=60 pytest -q tests/python/test_faults.py tests/python/test_crash.py
 while [ $SECONDS -lt $until ]; do
     KVTEST_KILLS=1000 $tests/test_crash
     KVTEST_CUTS=8000 $tests/test_power
