@@ -85,9 +85,9 @@ def _shown(value: Any, dtype: str) -> str:
 @file_argument
 @click.argument("names", metavar="COLUMN...", nargs=-1, required=True, shell_complete=complete_column)
 @click.option(
-    "-n", "--count", "amount", type=click.IntRange(0), default=10, show_default=True, help="How many elements."
+    "-n", "--count", "amount", type=click.IntRange(0), metavar="N", default=10, show_default=True, help="How many."
 )
-@click.option("--start", type=int, default=0, show_default=True, help="The first; a negative one counts from the end.")
+@click.option("--start", type=int, metavar="N", default=0, show_default=True, help="The first; below 0: from the end.")
 @json_option
 def head(file: Path, names: tuple[str, ...], amount: int, start: int, as_json: bool) -> None:
     """Print the first elements of columns side by side.

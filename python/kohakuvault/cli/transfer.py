@@ -27,10 +27,10 @@ SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 PIPE = "-"
 
 format_option = click.option(
-    "--format", "given", type=click.Choice(FORMATS), help="What it is; without it a folder, or what the suffix tells."
+    "--format", "given", type=click.Choice(FORMATS), help="Needed only where no suffix tells it."
 )
 prefix_option = click.option(
-    "--prefix", default="", metavar="KEY", help="All keys in FILE begin with this, those outside without it."
+    "--prefix", default="", metavar="KEY", help="Begins every key in FILE, and is left out outside it."
 )
 
 
@@ -103,9 +103,15 @@ def _import_rows(file: Path, source: Path, kind: str, records: str | None, dtype
 @click.argument("source", type=click.Path(path_type=Path))
 @table_option
 @prefix_option
-@click.option("--columns", "as_columns", is_flag=True, help="JSON Lines: the fields of the objects are columns.")
-@click.option("--records", metavar="COLUMN", help="JSON Lines: each line is an element of this column.")
-@click.option("--dtype", "dtypes", multiple=True, metavar="COLUMN=DTYPE", help="Of a column that is made. Repeatable.")
+@click.option("--columns", "as_columns", is_flag=True, help="Each field of the objects in JSON Lines goes to a column.")
+@click.option("--records", metavar="COLUMN", help="Each line of JSON Lines is an element of this column.")
+@click.option(
+    "--dtype",
+    "dtypes",
+    multiple=True,
+    metavar="COLUMN=DTYPE",
+    help="For a column that is made; may be given several times.",
+)
 @format_option
 @json_option
 def import_command(
@@ -168,12 +174,17 @@ def _export_rows(
 @click.argument("dest", type=click.Path(path_type=Path))
 @table_option
 @prefix_option
-@click.option("--columns", "as_columns", is_flag=True, help="JSON Lines: an object a row of all columns.")
+@click.option("--columns", "as_columns", is_flag=True, help="All columns as JSON Lines, an object a row.")
 @click.option(
-    "--column", "names", multiple=True, metavar="COLUMN", shell_complete=complete_column, help="Only this. Repeatable."
+    "--column",
+    "names",
+    multiple=True,
+    metavar="COLUMN",
+    shell_complete=complete_column,
+    help="Only this column; may be given several times.",
 )
 @click.option(
-    "--records", metavar="COLUMN", shell_complete=complete_column, help="JSON Lines: each line an element of this."
+    "--records", metavar="COLUMN", shell_complete=complete_column, help="This column as JSON Lines, an element a line."
 )
 @format_option
 @json_option
