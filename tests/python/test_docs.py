@@ -51,7 +51,7 @@ def test_links_between_the_documents_lead_somewhere() -> None:
 
 @pytest.mark.parametrize("kind", [Vault, KVault])
 def test_the_reference_names_every_public_member(kind: type) -> None:
-    reference = (ROOT / "docs" / "reference-kv.md").read_text(encoding="utf-8")
+    reference = (ROOT / "docs" / "reference" / "kvault.md").read_text(encoding="utf-8")
     inner = {"scan", "open_blob", "read_range"}  # of the extension, for what is built on it
     public = {name for name in dir(kind) if not name.startswith("_")} - inner
     assert {name for name in public if f"`{name}" not in reference and f".{name}" not in reference} == set()
