@@ -118,9 +118,9 @@ kvault_status kvault_column_append(kvault_column *column, const kvault_elements 
     TRY(kvault__check_writable(column->vault, reterr));
     if (kvault_column_append_now(column, elements))
         return KVAULT_OK;
-    if (kvault__caches(column->vault) && elements->count) {
+    if (!elements->count || kvault__caches(column->vault)) {
         TRY(check_append(column, elements->count, reterr));
-        if (rc == KVAULT_OK)
+        if (rc == KVAULT_OK && elements->count)
             rc = append_pending(column, elements, reterr);
         if (rc != KVAULT_END)
             return rc;
