@@ -43,6 +43,7 @@ struct storage_conn {
     bool wal, memory, read_only, immutable;
     bool ours; /* the file had our application id when this was opened */
     uint32_t page_size;
+    uint64_t piece_bytes;     /* written to pieces by the transaction in progress */
     uint64_t log_pages;       /* in the log at this connection's last commit */
     _Atomic uint64_t commits; /* that reached the log (or the file, without one) */
     const uint32_t *wal_index; /* the shared header, mapped by SQLite as long as db is open; NULL without a WAL */

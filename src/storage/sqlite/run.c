@@ -283,6 +283,8 @@ static kvault_status change_chunks(storage_conn *conn, struct storage_op *op, kv
     if (code != SQLITE_DONE)
         rc = kvault__busy_fail(conn, conn->wait, code, put ? "write a chunk" : "delete chunks", reterr);
     op->outcome = put || sqlite3_changes(conn->db) ? STORAGE_DONE : STORAGE_MISSING;
+    if (put && op->family == STORAGE_PIECES)
+        conn->piece_bytes += op->cell.value.size;
 out:
     kvault__stmt_return(stmt);
     return rc;

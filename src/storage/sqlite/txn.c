@@ -12,6 +12,8 @@
 #include "storage/sqlite/stmt.h"
 #include "base/banned.h"
 
+#define LARGE_BYTES (4u << 20) /* of pieces in one transaction */
+
 bool kvault__sqlite_in_transaction(storage_conn *conn)
 {
     return !sqlite3_get_autocommit(conn->db);
@@ -85,6 +87,10 @@ kvault_status kvault__sqlite_commit(storage_conn *conn, const struct storage_wai
         *ret_committed = (code & 0xff) == SQLITE_IOERR ? STORAGE_UNKNOWN : STORAGE_ROLLED_BACK;
         kvault__sqlite_rollback(conn);
     }
+    /* The pages of a large value would stay in the page cache, where nobody reads them again. */
+    if (conn->piece_bytes >= LARGE_BYTES)
+        (void)sqlite3_db_release_memory(conn->db);
+    conn->piece_bytes = 0;
     kvault__busy_leave(conn);
     return rc;
 }
