@@ -26,10 +26,6 @@ static kvault_status get_cell(storage_conn *conn, struct storage_op *op, kvault_
 
     op->cell = (struct storage_cell){ 0 };
     TRY(kvault__stmt_space(conn, op->space, op->dest ? STMT_GET : STMT_LOOK, &stmt, reterr));
-    if (rc == KVAULT_NOT_FOUND) {
-        op->outcome = STORAGE_MISSING;
-        return KVAULT_OK;
-    }
     code = kvault__stmt_bind_key(stmt, 1, op->space, op->key);
     if (code == SQLITE_OK)
         code = sqlite3_step(stmt);
@@ -153,10 +149,6 @@ static kvault_status get_chunk(storage_conn *conn, struct storage_op *op, kvault
 
     op->got = op->chunk_size = 0;
     TRY(kvault__stmt_chunk(conn, op->family, op->dest ? CHUNK_WHOLE : CHUNK_LOOK, &stmt, reterr));
-    if (rc == KVAULT_NOT_FOUND) {
-        op->outcome = STORAGE_MISSING;
-        return KVAULT_OK;
-    }
     code = sqlite3_bind_int64(stmt, 1, chunk_id(op->owner, op->seq));
     if (code == SQLITE_OK)
         code = sqlite3_step(stmt);

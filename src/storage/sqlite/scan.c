@@ -44,8 +44,6 @@ kvault_status kvault__sqlite_scan(storage_conn *conn, const struct storage_range
 
     kvault__busy_enter(conn, wait);
     TRY(kvault__stmt_space(conn, range->space, kvault__scan_kind(range), &stmt, reterr));
-    if (rc == KVAULT_NOT_FOUND)
-        goto out;
     if (range->start)
         code = kvault__stmt_bind_key(stmt, 1, range->space, *range->start);
     if (code == SQLITE_OK && range->stop)
@@ -78,8 +76,6 @@ kvault_status kvault__sqlite_scan_chunks(storage_conn *conn, enum storage_family
 
     kvault__busy_enter(conn, wait);
     TRY(kvault__stmt_chunk(conn, family, CHUNK_SCAN, &stmt, reterr));
-    if (rc == KVAULT_NOT_FOUND)
-        goto out;
     code = sqlite3_bind_int64(stmt, 1, (int64_t)(owner << 32 | seq));
     while (rc == KVAULT_OK && code == SQLITE_OK) {
         code = sqlite3_step(stmt);
@@ -106,11 +102,6 @@ kvault_status kvault__sqlite_count(storage_conn *conn, const struct storage_spac
 
     kvault__busy_enter(conn, wait);
     TRY(kvault__stmt_space(conn, space, STMT_COUNT, &stmt, reterr));
-    *ret_count = 0;
-    if (rc == KVAULT_NOT_FOUND) {
-        rc = KVAULT_OK;
-        goto out;
-    }
     code = sqlite3_step(stmt);
     if (code == SQLITE_ROW)
         *ret_count = (uint64_t)sqlite3_column_int64(stmt, 0);

@@ -12,27 +12,11 @@
 #include "storage/sqlite/layout.h"
 #include "base/banned.h"
 
-/* Another program made the file, and nothing but its own tables was used in it yet. */
-static bool lacks_our_tables(storage_conn *conn)
-{
-    int64_t count = 1;
-
-    return kvault__exec_number(conn, "SELECT count(*) FROM sqlite_schema WHERE name = 'kv_format'", "look for our tables",
-                               &count, NULL) >= 0 &&
-           count == 0;
-}
-
-/* `may_lack`: what it reads may not be in the file, which is KVAULT_NOT_FOUND. */
-static kvault_status prepare(storage_conn *conn, const char *sql, bool may_lack, sqlite3_stmt **ret_stmt,
-                             kvault_error *reterr)
+static kvault_status prepare(storage_conn *conn, const char *sql, sqlite3_stmt **ret_stmt, kvault_error *reterr)
 {
     int code = sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
 
-    if (code == SQLITE_OK)
-        return KVAULT_OK;
-    if (code == SQLITE_ERROR && may_lack && lacks_our_tables(conn))
-        return KVAULT_NOT_FOUND;
-    return kvault__busy_fail(conn, conn->wait, code, "prepare a statement", reterr);
+    return code == SQLITE_OK ? KVAULT_OK : kvault__busy_fail(conn, conn->wait, code, "prepare a statement", reterr);
 }
 
 static kvault_status space_slot(storage_conn *conn, uint32_t index, struct space_stmts **ret_slot, kvault_error *reterr)
@@ -55,11 +39,6 @@ static kvault_status space_slot(storage_conn *conn, uint32_t index, struct space
     return KVAULT_OK;
 }
 
-static bool is_read(int kind)
-{
-    return kind == STMT_GET || kind == STMT_LOOK || kind == STMT_COUNT || kind >= STMT_SCAN_FIRST;
-}
-
 kvault_status kvault__stmt_space(storage_conn *conn, const struct storage_space *space, int kind,
                                  sqlite3_stmt **ret_stmt, kvault_error *reterr)
 {
@@ -73,7 +52,7 @@ kvault_status kvault__stmt_space(storage_conn *conn, const struct storage_space 
 
         assert(fits);
         (void)fits;
-        TRY(prepare(conn, sql, space->kind != STORAGE_TABLE && is_read(kind), &slot->by_kind[kind], reterr));
+        TRY(prepare(conn, sql, &slot->by_kind[kind], reterr));
     }
     *ret_stmt = slot->by_kind[kind];
 out:
@@ -92,7 +71,7 @@ kvault_status kvault__stmt_chunk(storage_conn *conn, enum storage_family family,
 
         assert(fits);
         (void)fits;
-        TRY(prepare(conn, sql, kind >= CHUNK_WHOLE, slot, reterr));
+        TRY(prepare(conn, sql, slot, reterr));
     }
     *ret_stmt = *slot;
 out:
@@ -111,7 +90,7 @@ kvault_status kvault__stmt_txn(storage_conn *conn, enum txn_stmt kind, sqlite3_s
     kvault_status rc = KVAULT_OK;
 
     if (!conn->txn[kind])
-        TRY(prepare(conn, texts[kind], false, &conn->txn[kind], reterr));
+        TRY(prepare(conn, texts[kind], &conn->txn[kind], reterr));
     *ret_stmt = conn->txn[kind];
 out:
     return rc;

@@ -4,7 +4,6 @@
 
 #include "storage/sqlite/conn.h"
 
-/* KVAULT_NOT_FOUND, and no statement, for a read of what only a file with our tables has: there is nothing in it. */
 kvault_status kvault__stmt_space(storage_conn *conn, const struct storage_space *space, int kind,
                                  sqlite3_stmt **ret_stmt, kvault_error *reterr) KVAULT_MUST_USE;
 kvault_status kvault__stmt_chunk(storage_conn *conn, enum storage_family family, enum chunk_stmt kind,
