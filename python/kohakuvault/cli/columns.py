@@ -10,7 +10,7 @@ import click
 from ..columns import ColumnBase, ColumnVault, VarSizeColumn
 from ..errors import InvalidArgument, NotFound
 from .complete import complete_column
-from .elements import kind_of, to_cell, to_json
+from .elements import cell_writer, kind_of, to_json
 from .failure import one_line
 from .keytext import to_text
 from .opening import file_argument, reading, writing
@@ -77,7 +77,7 @@ def columns(file: Path, as_json: bool) -> None:
 
 def _shown(value: Any, dtype: str) -> str:
     is_text = isinstance(value, str) and kind_of(dtype) == "str"
-    text = to_text(value.encode()) if is_text else one_line(to_cell(value, dtype))
+    text = to_text(value.encode()) if is_text else one_line(cell_writer(dtype)(value))
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 

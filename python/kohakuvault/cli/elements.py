@@ -105,15 +105,30 @@ def from_json(value: Any) -> Any:
 # ---- CSV ----
 
 
-def to_cell(value: Any, dtype: str) -> str:
-    """Return an element as the text of a cell."""
-    if kind_of(dtype) == "record":
-        return json_line(to_json(value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, bytes):
-        return to_text(value)
-    return value if isinstance(value, str) else repr(value)
+def _record_cell(value: Any) -> str:
+    return json_line(to_json(value))
+
+
+def _bool_cell(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def cell_writer(dtype: str) -> Callable[[Any], str]:
+    """Return what makes the elements of a column the text of cells."""
+    kinds: dict[str, Callable[[Any], str]] = {
+        "int": str,
+        "float": repr,
+        "bool": _bool_cell,
+        "str": str,
+        "record": _record_cell,
+    }
+    return kinds.get(kind_of(dtype), to_text)  # elements of a program's own dtype are bytes here
+
+
+def _number_of(text: str, number: Callable[[str], Any]) -> Any:
+    if "_" in text:  # Python takes 1_000 for a number
+        raise ValueError("want a number")
+    return number(text)
 
 
 def _bool_of(text: str) -> bool:
@@ -123,26 +138,16 @@ def _bool_of(text: str) -> bool:
     return words[text.lower()]
 
 
-def _number_of(text: str, number: Callable[[str], Any]) -> Any:
-    if "_" in text:  # Python takes 1_000 for a number
-        raise ValueError("want a number")
-    return number(text)
-
-
-def from_cell(text: str, dtype: str) -> Any:
-    """Return the element that the text of a cell stands for; ValueError where it stands for none."""
-    kind = kind_of(dtype)
-    if kind == "int":
-        return _number_of(text, int)
-    if kind == "float":
-        return _number_of(text, float)
-    if kind == "bool":
-        return _bool_of(text)
-    if kind == "bytes":
-        return from_text(text)
-    if kind == "record":
-        return from_json(json.loads(text))
-    return text
+def cell_reader(dtype: str) -> Callable[[str], Any]:
+    """Return what makes the text of cells elements of a column; ValueError where it stands for none."""
+    kinds: dict[str, Callable[[str], Any]] = {
+        "int": lambda text: _number_of(text, int),
+        "float": lambda text: _number_of(text, float),
+        "bool": _bool_of,
+        "bytes": from_text,
+        "record": lambda text: from_json(json.loads(text)),
+    }
+    return kinds.get(kind_of(dtype), str)
 
 
 def _is_i64(text: str) -> bool:

@@ -25,8 +25,7 @@ def print_lines(lines: Iterable[str]) -> None:
     out.flush()
 
 
-def json_line(record: object) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(", ", ": "))
+json_line = json.JSONEncoder(ensure_ascii=False).encode  # made once: json.dumps would make one for each line
 
 
 def print_json(record: object) -> None:

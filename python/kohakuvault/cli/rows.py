@@ -17,7 +17,7 @@ from ..columns import ColumnBase, ColumnVault
 from ..errors import InvalidArgument, NotFound, SchemaError
 from ..vault import Vault
 from .columns import opened
-from .elements import dtype_of_cells, dtype_of_values, from_cell, from_json, to_cell, to_json
+from .elements import cell_reader, cell_writer, dtype_of_cells, dtype_of_values, from_json, to_json
 from .failure import Failure, one_line
 from .jsonlines import Line, LineReader, read_lines
 from .output import json_line
@@ -37,15 +37,15 @@ class Row(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How the fields of rows become elements: guess a dtype for some fields; convert a field to a dtype."""
+    """How the fields of rows become elements: a dtype for some fields, and what converts fields to a dtype."""
 
     guess: Callable[[list[Any]], str]
-    convert: Callable[[Any, str], Any]
+    converter: Callable[[str], Callable[[Any], Any]]
 
 
-CELLS = Form(dtype_of_cells, from_cell)
-VALUES = Form(dtype_of_values, lambda value, _dtype: from_json(value))
-RECORDS = Form(lambda _values: "msgpack", lambda value, _dtype: from_json(value))
+CELLS = Form(dtype_of_cells, cell_reader)
+VALUES = Form(dtype_of_values, lambda _dtype: from_json)
+RECORDS = Form(lambda _values: "msgpack", lambda _dtype: from_json)
 
 
 # ---- reading rows ----
@@ -154,12 +154,14 @@ def _column_for(columns: ColumnVault, name: str, dtype: str | None, form: Form, 
 
 def _append(column: ColumnBase, rows: list[Row], place: int, form: Form) -> None:
     """Convert one field of some rows and add them to a column; name the first row that does not fit."""
+    convert = form.converter(column.dtype)
     values = []
-    for row in rows:
-        try:
-            values.append(form.convert(row.fields[place], column.dtype))
-        except WRONG as exc:
-            raise _misfit(row, column, exc) from None
+    row = rows[0]
+    try:
+        for row in rows:
+            values.append(convert(row.fields[place]))
+    except WRONG as exc:
+        raise _misfit(row, column, exc) from None
     try:
         column.extend(values)
     except (*WRONG, SchemaError) as exc:
@@ -231,9 +233,9 @@ def write_csv(found: list[ColumnBase], out: IO[bytes], *, shown: bool) -> int:
     text = io.TextIOWrapper(out, "utf-8", newline="", write_through=False)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in found])
-    dtypes = [column.dtype for column in found]
+    cells = [cell_writer(column.dtype) for column in found]
     for row in _rows_of(found, shown):
-        writer.writerow([to_cell(value, dtype) for value, dtype in zip(row, dtypes, strict=True)])
+        writer.writerow([cell(value) for cell, value in zip(cells, row, strict=True)])
     text.detach()
     return len(found[0])
 
