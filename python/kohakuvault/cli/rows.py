@@ -7,7 +7,6 @@ made, with the dtype that was asked for, or the one that the first rows fit.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import IO, Any, NamedTuple
@@ -228,15 +227,23 @@ def _rows_of(found: list[ColumnBase], shown: bool) -> Iterator[tuple[Any, ...]]:
             bar.advance()
 
 
+class Utf8Writer:
+    """A binary file that takes text; unlike `io.TextIOWrapper` it does not close the file in the end."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        return self._out.write(text.encode())
+
+
 def write_csv(found: list[ColumnBase], out: IO[bytes], *, shown: bool) -> int:
     """Write columns as CSV with their names in the first line; return how many rows."""
-    text = io.TextIOWrapper(out, "utf-8", newline="", write_through=False)
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(Utf8Writer(out), lineterminator="\n")
     writer.writerow([column.name for column in found])
     cells = [cell_writer(column.dtype) for column in found]
     for row in _rows_of(found, shown):
         writer.writerow([cell(value) for cell, value in zip(cells, row, strict=True)])
-    text.detach()
     return len(found[0])
 
 
