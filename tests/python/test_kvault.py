@@ -7,6 +7,7 @@ import copy
 import gc
 import os
 import pickle
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -559,6 +560,39 @@ def test_read_only_reads_and_makes_nothing(path: Path) -> None:
             kv["a"] = b"2"
         with pytest.raises(NotFound, match='no table "absent"'):
             KVault(path, table="absent", read_only=True)
+
+
+def test_read_only_leaves_nothing_behind(path: Path) -> None:
+    with KVault(path) as kv:
+        kv["a"] = b"1"
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    with KVault(path, read_only=True) as kv, kv.snapshot() as snapshot:
+        assert snapshot["a"] == b"1"
+    assert [it.name for it in path.parent.iterdir()] == [path.name]
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+
+
+def test_read_only_leaves_the_log_to_those_who_write(path: Path, folder: Path) -> None:
+    script = "import sys, kohakuvault; kv = kohakuvault.KVault(sys.argv[1])"
+    script += "; kv['a'] = b'1'; print(); input(); kv['a'] = b'2'"
+    command = [sys.executable, "-c", script, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "\n"
+        with KVault(path, read_only=True) as kv:
+            assert kv["a"] == b"1"
+        left = folder / "left"
+        left.mkdir()
+        for name in (path.name, f"{path.name}-wal"):  # as a crash would leave them
+            shutil.copy(path.with_name(name), left)
+        writer.communicate("\n", timeout=60)
+    with KVault(path) as kv:
+        assert kv["a"] == b"2"
+    log = (left / f"{path.name}-wal").read_bytes()
+    assert log
+    with KVault(left / path.name, read_only=True) as kv:
+        assert kv["a"] == b"1"
+    assert (left / f"{path.name}-wal").read_bytes() == log
 
 
 def test_a_file_of_another_kind_is_refused_and_left_alone(path: Path) -> None:

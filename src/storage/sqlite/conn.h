@@ -41,7 +41,8 @@ struct storage_conn {
     sqlite3_blob *blob; /* that reads the chunks of the batch in progress; NULL between calls */
     enum storage_family blob_family;
     bool wal, memory, read_only, immutable;
-    bool ours; /* the file had our application id when this was opened */
+    bool had_log; /* there were commits in the WAL when this was opened */
+    bool ours;    /* the file had our application id when this was opened */
     uint32_t page_size;
     uint64_t piece_bytes;     /* written to pieces by the transaction in progress */
     uint64_t log_pages;       /* in the log at this connection's last commit */

@@ -322,6 +322,7 @@ kvault_status kvault__sqlite_open(const struct storage_config *config, const str
     kvault__busy_enter(conn, wait);
     if (config->gather_writes && config->wal && !config->read_only)
         TRY(kvault__wal_vfs_new(&conn->vfs, reterr));
+    conn->had_log = !conn->memory && has_wal(conn->path);
     TRY(open_and_read(conn, config, &tables, reterr));
     TRY(check_owner(conn, tables, &is_new, reterr));
     TRY(kvault__exec(conn, "COMMIT", "open the file", reterr));
@@ -334,6 +335,17 @@ out:
     return rc;
 }
 
+/* A connection that may only read makes an empty WAL and its index, and cannot remove them. One that may write
+ * does so when it closes, unless somebody else has the file open; there is nothing for it to write. Best effort. */
+static void remove_empty_log(const char *path)
+{
+    sqlite3 *db = NULL;
+
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK)
+        (void)sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+    (void)sqlite3_close(db);
+}
+
 void kvault__sqlite_close(storage_conn *conn, bool last)
 {
     if (conn->db) {
@@ -342,6 +354,8 @@ void kvault__sqlite_close(storage_conn *conn, bool last)
         if (!last)
             (void)sqlite3_db_config(conn->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void)sqlite3_close(conn->db); /* all statements are finalized: it cannot be busy */
+        if (last && conn->read_only && conn->wal && !conn->immutable && !conn->had_log && !has_wal(conn->path))
+            remove_empty_log(conn->path);
     }
     kvault__wal_vfs_free(conn->vfs);
     kvault__free(conn->path);
