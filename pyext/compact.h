@@ -17,26 +17,19 @@ static inline bool kvpy_compact_int(PyObject *number, int64_t *ret)
     return true;
 #else
     const digit *digits = ((PyLongObject *)number)->ob_digit;
+    Py_ssize_t size = Py_SIZE(number);
+    int64_t sign = size < 0 ? -1 : 0; /* no branch: signs are often random, lengths are not */
+    int64_t magnitude = 0;
 
-    switch (Py_SIZE(number)) {
-    case -2:
-        *ret = -(int64_t)((uint64_t)digits[1] << PyLong_SHIFT | digits[0]);
-        return true;
-    case -1:
-        *ret = -(int64_t)digits[0];
-        return true;
-    case 0:
-        *ret = 0;
-        return true;
-    case 1:
-        *ret = (int64_t)digits[0];
-        return true;
-    case 2:
-        *ret = (int64_t)((uint64_t)digits[1] << PyLong_SHIFT | digits[0]);
-        return true;
-    default:
+    size = (size ^ sign) - sign;
+    if (size == 1)
+        magnitude = (int64_t)digits[0];
+    else if (size == 2)
+        magnitude = (int64_t)((uint64_t)digits[1] << PyLong_SHIFT | digits[0]);
+    else if (size)
         return false;
-    }
+    *ret = (magnitude ^ sign) - sign;
+    return true;
 #endif
 }
 

@@ -239,29 +239,38 @@ static PyObject *leave_shape(kvpy_decoder *decoder, const kvpy_shape *shape, PyO
     return dict ? decode_rest(decoder, dict, raw, done, shape->count, format) : NULL;
 }
 
+/* Pass the next key if it has these bytes. */
+INLINED bool pass_key(kvault_reader *reader, const uint8_t *bytes, size_t size)
+{
+    if (size > (size_t)(reader->end - reader->at) || !kvpy_same_short(reader->at, bytes, size))
+        return false;
+    kvault_reader_pass(reader, size);
+    return true;
+}
+
 INLINED PyObject *decode_shaped_map(kvpy_decoder *decoder, kvpy_shape *shape, kvault_format format)
 {
     PyObject *dict = PyDict_Copy(shape->blank);
+    unsigned long flags = 0; /* of the types of all values */
     size_t start = 0;
 
     if (!dict)
         return NULL;
     for (uint32_t i = 0; i < shape->count; i++) {
-        size_t size = shape->ends[i] - start;
         PyObject *value;
-        int rc;
 
-        if (!kvault_reader_take_known(&decoder->reader, shape->bytes + start, size))
+        if (!pass_key(&decoder->reader, shape->bytes + start, shape->ends[i] - start))
             return leave_shape(decoder, shape, dict, i, format);
+        start = shape->ends[i];
         value = decode_next(decoder, false, format);
-        rc = value ? PyDict_SetItem(dict, shape->keys[i], value) : -1;
-        Py_XDECREF(value);
-        if (rc < 0) {
+        flags |= value ? Py_TYPE(value)->tp_flags : 0;
+        if (!value || !kvpy_shape_put(shape, dict, i, value)) {
             Py_DECREF(dict);
             return NULL;
         }
-        start = shape->ends[i];
     }
+    if (flags & Py_TPFLAGS_HAVE_GC && !PyObject_GC_IsTracked(dict))
+        PyObject_GC_Track(dict);
     kvpy_shape_praise(shape);
     kvault_reader_leave(&decoder->reader);
     return dict;

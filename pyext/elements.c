@@ -19,9 +19,14 @@ INLINED Py_ssize_t store_ints(PyObject *const *items, Py_ssize_t count, uint8_t 
 {
     Py_ssize_t i;
     int64_t value;
+    int overflow = 0;
 
     for (i = 0; i < count; i++, to += size) {
-        if (!PyLong_CheckExact(items[i]) || !kvpy_compact_int(items[i], &value) || value < min || value > max)
+        if (!PyLong_CheckExact(items[i]))
+            break;
+        if (!kvpy_compact_int(items[i], &value))
+            value = PyLong_AsLongLongAndOverflow(items[i], &overflow);
+        if (overflow || value < min || value > max)
             break;
         memcpy(to, &value, size); /* the low bytes come first on the machines that this loop is for */
     }

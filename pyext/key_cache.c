@@ -171,6 +171,52 @@ static bool fill_shape(kvpy_shape *shape, kvault_format format, const kvpy_raw_k
     return true;
 }
 
+/* Bytes of the memory that a dict has beside its own struct; 0 if it does not tell. */
+static size_t memory_of(PyObject *dict)
+{
+    PyObject *name = PyUnicode_InternFromString("__sizeof__");
+    PyObject *whole = name ? PyObject_CallMethodNoArgs(dict, name) : NULL;
+    Py_ssize_t size = whole ? PyLong_AsSsize_t(whole) : -1;
+
+    Py_XDECREF(whole);
+    Py_XDECREF(name);
+    return size > PyDict_Type.tp_basicsize ? (size_t)(size - PyDict_Type.tp_basicsize) : 0;
+}
+
+/* Whether the key of every entry stands in `words`, `stride` apart from the first, and None behind it. */
+static bool stand_at(const kvpy_shape *shape, PyObject *const *words, size_t count, size_t first, size_t stride)
+{
+    for (uint32_t i = 0; i < shape->count; i++) {
+        size_t at = first + i * stride;
+        if (at + 1 >= count || words[at] != shape->keys[i] || words[at + 1] != Py_None)
+            return false;
+    }
+    return true;
+}
+
+/* An entry is two words, or three where it has the hash as well. */
+static void find_slots(kvpy_shape *shape)
+{
+#ifndef Py_GIL_DISABLED
+    PyObject *copy = PyDict_Copy(shape->blank);
+    PyObject *const *words = copy ? (PyObject *const *)((PyDictObject *)copy)->ma_keys : NULL;
+    size_t count = copy ? memory_of(copy) / sizeof *words : 0;
+
+    for (size_t first = 0; first < count && !shape->slot_stride; first++) {
+        for (size_t stride = 2; stride <= 3 && !shape->slot_stride; stride++) {
+            if (!stand_at(shape, words, count, first, stride))
+                continue;
+            shape->slot_first = (uint32_t)((first + 1) * sizeof *words);
+            shape->slot_stride = (uint32_t)(stride * sizeof *words);
+        }
+    }
+    PyErr_Clear();
+    Py_XDECREF(copy);
+#else
+    (void)shape;
+#endif
+}
+
 static kvpy_shape *shape_new(kvault_format format, const kvpy_raw_key *raw, uint32_t count, size_t bytes,
                              PyObject *dict)
 {
@@ -181,8 +227,10 @@ static kvpy_shape *shape_new(kvault_format format, const kvpy_raw_key *raw, uint
     shape->refs = 1;
     shape->count = count;
     shape->blank = PyDict_New();
-    if (shape->blank && fill_shape(shape, format, raw, dict))
+    if (shape->blank && fill_shape(shape, format, raw, dict)) {
+        find_slots(shape);
         return shape;
+    }
     PyErr_Clear();
     Py_XDECREF(shape->blank);
     PyMem_Free(shape);

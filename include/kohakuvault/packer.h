@@ -125,14 +125,11 @@ static inline void kvault_reader_leave(kvault_reader *reader)
     reader->depth--;
 }
 
-/* Take the next token if its bytes are exactly these, which are one token that holds no others. */
-static inline bool kvault_reader_take_known(kvault_reader *reader, const void *bytes, size_t size)
+/* Step over one token of `size` bytes that holds no others; the caller has compared these bytes, and they are there. */
+static inline void kvault_reader_pass(kvault_reader *reader, size_t size)
 {
-    if (size > (size_t)(reader->end - reader->at) || memcmp(reader->at, bytes, size) != 0)
-        return false;
     reader->at += size;
     reader->owed--;
-    return true;
 }
 
 /* In a container of KVAULT_COUNT_UNKNOWN, before each item of an array (`width` 1)
@@ -206,6 +203,21 @@ KVAULT__ALWAYS_INLINE kvault_status kvault__take_bytes(kvault_reader *reader, si
     return KVAULT_OK;
 }
 
+/* The same for an array or a map behind a head of one byte, which is entered; false where anything speaks against
+ * it, for the whole reader to say what. */
+KVAULT__ALWAYS_INLINE bool kvault__take_small(kvault_reader *reader, uint64_t count, kvault_token *ret_token,
+                                              kvault_token_kind kind)
+{
+    uint64_t owed = reader->owed - 1 + (count << (kind == KVAULT_TOKEN_MAP));
+
+    if (reader->depth == KVAULT_DEPTH_MAX || owed > (uint64_t)(reader->end - reader->at) - 1)
+        return false;
+    (void)kvault__take(reader, 1, ret_token, kind, count);
+    reader->owed = owed;
+    reader->depth++;
+    return true;
+}
+
 /* Read the next token of a MessagePack record. Timestamps (extension type -1)
  * come as TIMESTAMP; every other extension, and a timestamp that breaks its own
  * rules, as EXT. On failure the reader stands where it stood. */
@@ -230,6 +242,10 @@ KVAULT__ALWAYS_INLINE kvault_status kvault_msgpack_read(kvault_reader *reader, k
             return kvault__take(reader, 3, ret_token, KVAULT_TOKEN_INT, kvault__get_be16(reader->at + 1));
         if ((head & 0xfe) == 0xc2)
             return kvault__take(reader, 1, ret_token, KVAULT_TOKEN_BOOL, head & 1);
+        if ((head & 0xf0) == 0x80 && kvault__take_small(reader, head & 15, ret_token, KVAULT_TOKEN_MAP))
+            return KVAULT_OK;
+        if ((head & 0xf0) == 0x90 && kvault__take_small(reader, head & 15, ret_token, KVAULT_TOKEN_ARRAY))
+            return KVAULT_OK;
         if (head == 0xc0)
             return kvault__take(reader, 1, ret_token, KVAULT_TOKEN_NULL, 0);
     }
@@ -263,6 +279,10 @@ KVAULT__ALWAYS_INLINE kvault_status kvault_cbor_read(kvault_reader *reader, kvau
             return kvault__take(reader, 3, ret_token, KVAULT_TOKEN_INT, kvault__get_be16(reader->at + 1));
         if ((head & 0xfe) == 0xf4)
             return kvault__take(reader, 1, ret_token, KVAULT_TOKEN_BOOL, head & 1);
+        if ((head & 0xe0) == 0xa0 && low < 24 && kvault__take_small(reader, low, ret_token, KVAULT_TOKEN_MAP))
+            return KVAULT_OK;
+        if ((head & 0xe0) == 0x80 && low < 24 && kvault__take_small(reader, low, ret_token, KVAULT_TOKEN_ARRAY))
+            return KVAULT_OK;
         if (head == 0xf6)
             return kvault__take(reader, 1, ret_token, KVAULT_TOKEN_NULL, 0);
     }
