@@ -1,9 +1,13 @@
-"""A random history of calls gives what a dict gives, with reopening, flushes and rollbacks among the steps."""
+"""A random history of calls gives what a dict gives, with reopening, flushes, rollbacks, other
+processes and crashes among the steps."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -178,6 +182,51 @@ class Machine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.kv.close()
         self.kv = KVault(self.folder / "m.db")
+
+    # ---- other processes ----
+
+    def in_child(self, work: Callable[[], None]) -> int:
+        """Run `work` in a forked process, on the same handle; return its exit code, negative for a signal."""
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                work()
+                code = 0
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    @precondition(lambda self: not self.undo and not self.snapshots)
+    @rule(pairs=st.lists(st.tuples(KEYS, VALUES), max_size=4), gone=st.lists(KEYS, max_size=2))
+    def another_process_writes(self, pairs: list[tuple[bytes, bytes]], gone: list[bytes]) -> None:
+        def work() -> None:
+            self.kv.put_many(pairs)
+            self.kv.delete_many(gone)
+            self.kv.close()
+
+        self.kv.flush_cache()  # else what is pending here would win over what is written there
+        assert self.in_child(work) == 0
+        self.model.update(pairs)
+        for key in gone:
+            self.model.pop(key, None)
+
+    @precondition(lambda self: not self.undo and not self.snapshots)
+    @rule(pairs=st.lists(st.tuples(KEYS, VALUES), max_size=3), lost=st.lists(st.tuples(KEYS, VALUES), max_size=3))
+    def a_process_crashes(self, pairs: list[tuple[bytes, bytes]], lost: list[tuple[bytes, bytes]]) -> None:
+        def work() -> None:
+            self.kv.put_many(pairs)
+            self.kv.flush_cache()
+            stream = self.kv.open("stream", "wb")
+            stream.write(bytes(9_000_000))
+            self.kv._handle.begin()
+            self.kv.put_many(lost)
+            self.kv.clear()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        self.kv.flush_cache()
+        assert self.in_child(work) == -signal.SIGKILL
+        self.model.update(pairs)
 
     @rule()
     def checkpoint(self) -> None:
