@@ -114,3 +114,16 @@ def test_the_key_can_be_told() -> None:
     for exc, key in ((map_exception(KeyError("a")), "a"), (map_exception(KeyError("a"), key="b"), "b")):
         assert isinstance(exc, NotFound)
         assert exc.key == key
+
+
+def test_sqlites_code_rides_along(path: Path) -> None:
+    with KVault(path, retries=1, backoff_base=0.02) as kv:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("begin immediate")
+        with pytest.raises(DatabaseBusy, match=r"waited 0\.0") as caught:
+            kv["a"] = b"1"
+        other.close()
+        assert caught.value.sqlite_code & 0xFF == 5  # SQLITE_BUSY
+        with pytest.raises(NotFound) as missing:
+            kv["a"]
+        assert missing.value.sqlite_code == 0

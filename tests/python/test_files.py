@@ -9,6 +9,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -300,6 +301,20 @@ def test_a_snapshot_of_memory_is_a_copy() -> None:
         assert dict(kv) == {b"a": b"2"}
 
 
+def test_a_read_of_memory_waits_for_a_transaction() -> None:
+    seen: list[bytes] = []
+    with KVault(":memory:") as kv:
+        kv["a"] = b"1"
+        reader = threading.Thread(target=lambda: seen.append(kv["a"]))
+        with kv.transaction():
+            kv["a"] = b"2"
+            reader.start()
+            reader.join(0.2)
+            assert seen == []
+        reader.join(60)
+        assert seen == [b"2"]
+
+
 # ---- read-only places ----
 
 
@@ -340,6 +355,36 @@ except KohakuVaultError as exc:
     print("refused")
 """
         assert in_process(read, path, uid=NOBODY) == "refused"
+
+
+def test_a_file_that_changes_where_no_log_can_be_is_an_error_and_not_old_data(folder: Path, path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user, whom the folder forbids to write")
+    with KVault(path) as kv:
+        kv["a"] = b"1"
+    path.chmod(0o644)
+    folder.chmod(0o755)
+    script = f"""
+import os, sys
+from kohakuvault import *
+os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
+kv = KVault(sys.argv[1], read_only=True)
+print(kv["a"], flush=True)
+sys.stdin.readline()
+try:
+    print(kv["a"])
+except KohakuVaultError as exc:
+    print("told", "test.db" in str(exc))
+"""
+    reader = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "b'1'\n"
+    with KVault(path) as kv:
+        kv["a"] = b"2"
+    assert reader.communicate("\n", timeout=60)[0] == "told True\n"
 
 
 def test_read_only_refuses_every_write_with_words(path: Path, folder: Path) -> None:

@@ -480,6 +480,25 @@ def test_an_option_out_of_range_is_refused_with_its_value(path: Path, options: d
         KVault(path, **options)
 
 
+def test_the_options_at_their_defaults_are_those_of_the_signature(path: Path) -> None:
+    defaults = {
+        "table": "kvault",
+        "chunk_size": 1 << 20,
+        "retries": 4,
+        "backoff_base": 0.02,
+        "enable_wal": True,
+        "page_size": 8192,
+        "mmap_size": 0,
+        "cache_kb": 65536,
+        "read_only": False,
+        "durability": "normal",
+    }
+    with KVault(path) as plain, KVault(path, **defaults) as spelled:
+        assert (spelled.table, spelled.chunk_size) == (plain.table, plain.chunk_size) == ("kvault", 1 << 20)
+        assert spelled.stats()["handles_open"] == 2
+        assert spelled.stats()["cache_bytes_max"] == 65536 * 1024
+
+
 def test_an_option_that_contradicts_the_open_file_is_refused_and_a_default_is_not(path: Path) -> None:
     with KVault(path, durability="full", cache_kb=1024):
         KVault(path).close()
@@ -734,6 +753,26 @@ def test_a_backup_that_is_stopped_leaves_the_destination(kv: KVault, folder: Pat
 def test_a_backup_onto_an_open_file_is_refused(kv: KVault, path: Path) -> None:
     with pytest.raises(InvalidArgument, match="open"):
         kv.backup(path)
+
+
+def test_a_backup_onto_a_file_with_a_log_is_refused(kv: KVault, folder: Path) -> None:
+    dest = folder / "copy.db"
+    dest.write_bytes(b"precious")
+    (folder / "copy.db-wal").write_bytes(b"its log")
+    with pytest.raises(InvalidArgument, match=r"copy\.db.*has a WAL"):
+        kv.backup(dest)
+    assert dest.read_bytes() == b"precious"
+
+
+def test_a_backup_replaces_and_may_go_to_a_new_place(kv: KVault, folder: Path) -> None:
+    kv["a"] = b"1"
+    kv.backup(folder / "copy.db")
+    kv["a"] = b"2"
+    kv.backup(str(folder / "copy.db"))
+    with KVault(folder / "copy.db") as copied:
+        assert copied["a"] == b"2"
+    with pytest.raises(OSError, match="nowhere"):
+        kv.backup(folder / "nowhere" / "copy.db")
 
 
 def test_verify_names_what_is_damaged(path: Path) -> None:

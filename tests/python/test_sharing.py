@@ -111,6 +111,45 @@ def test_reading_in_a_thread_goes_on_while_another_waits_for_the_file(kv: KVault
     assert kv["b"] == b"2"
 
 
+def lets_others_run(call: Callable[[], object]) -> bool:
+    """Whether another thread ran while the call did, which must take some 10 ms."""
+    ticks, stop = [0], threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(0.0005):
+            ticks[0] += 1
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    try:
+        while ticks[0] < 3:
+            time.sleep(0.001)
+        before = ticks[0]
+        call()
+        return ticks[0] > before + 1
+    finally:
+        stop.set()
+        ticker.join()
+
+
+def test_the_gil_is_let_go_while_a_call_works(kv: KVault, folder: Path) -> None:
+    pairs = [(b"%06d" % i, bytes(200)) for i in range(60_000)]
+    keys = [key for key, _ in pairs]
+    large = bytes(60_000_000)
+    calls: dict[str, Callable[[], object]] = {
+        "put_many": lambda: kv.put_many(pairs),
+        "get_many": lambda: kv.get_many(keys),
+        "put": lambda: kv.put("large", large),
+        "get": lambda: kv["large"],
+        "read": lambda: kv.read("large", 1),
+        "verify": kv.verify,
+        "backup": lambda: kv.backup(folder / "copy.db"),
+        "delete_many": lambda: kv.delete_many(keys),
+    }
+    held = [name for name, call in calls.items() if not lets_others_run(call)]
+    assert held == []
+
+
 # ---- interrupts ----
 
 
@@ -344,6 +383,36 @@ def read_for(path: Path, seconds: float) -> int:
             assert count <= len(kv)
             largest = max(largest, kv.stats()["wal_bytes"])
     return largest
+
+
+def write_twins(path: Path, seconds: float) -> int:
+    """Write two keys at a time, always alike, until the time is over; return how often."""
+    deadline, count = time.monotonic() + seconds, 0
+    with KVault(path) as kv:
+        while time.monotonic() < deadline:
+            kv.put_many([("left", b"%09d" % count), ("right", b"%09d" % count), (f"n{count:09}", bytes(2000))])
+            count += 1
+    return count
+
+
+@pytest.mark.slow
+def test_a_backup_beside_a_steady_writer_is_one_instant(path: Path, folder: Path) -> None:
+    with KVault(path) as kv:
+        kv.put_many([(f"{i:05}", bytes(3000)) for i in range(5000)])
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            writer = pool.submit(write_twins, path, 3.0)
+            while "left" not in kv:
+                time.sleep(0.01)
+            copies = 0
+            while not writer.done():
+                kv.backup(folder / "copy.db")
+                with KVault(folder / "copy.db") as copied:
+                    assert copied["left"] == copied["right"]
+                    assert len(copied.keys("n")) == int(copied["left"]) + 1
+                    assert copied.verify() == []
+                copies += 1
+        assert copies > 0
+        assert int(kv["left"]) + 1 == writer.result()
 
 
 @pytest.mark.slow

@@ -56,6 +56,30 @@ static int open_plain(storage_conn *conn, const struct storage_config *config)
     return sqlite3_open_v2(config->path, &conn->db, flags, conn->vfs ? kvault__wal_vfs_name(conn->vfs) : NULL);
 }
 
+static bool has_wal(const char *path)
+{
+    char wal[PATH_MAX + 8];
+    struct stat at;
+
+    (void)snprintf(wal, sizeof wal, "%s-wal", path);
+    return stat(wal, &at) == 0 && at.st_size > 0;
+}
+
+kvault_status kvault__sqlite_check_immutable(storage_conn *conn, kvault_error *reterr)
+{
+    struct stat now;
+
+    if (!conn->immutable)
+        return KVAULT_OK;
+    if (stat(conn->path, &now) == 0 && now.st_size == conn->stamp[0] && now.st_mtim.tv_sec == conn->stamp[1] &&
+        now.st_mtim.tv_nsec == conn->stamp[2] && !has_wal(conn->path))
+        return KVAULT_OK;
+    return kvault__fail(reterr, KVAULT_E_IO,
+                        "cannot read \"%s\" any more: it was opened in a folder that we cannot write to, where changes "
+                        "cannot be followed, and it has changed since; open it again",
+                        conn->path);
+}
+
 /* A file in a folder that cannot be written: nobody can change it while we look, unless they can write
  * the folder after all, so its size and time are compared on every call. */
 static int open_immutable(storage_conn *conn, const struct storage_config *config)
@@ -83,15 +107,6 @@ static int open_immutable(storage_conn *conn, const struct storage_config *confi
     conn->stamp[2] = now.st_mtim.tv_nsec;
     return sqlite3_open_v2(uri, &conn->db,
                            SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
-}
-
-static bool has_wal(const char *path)
-{
-    char wal[PATH_MAX + 8];
-    struct stat at;
-
-    (void)snprintf(wal, sizeof wal, "%s-wal", path);
-    return stat(wal, &at) == 0 && at.st_size > 0;
 }
 
 static kvault_status read_number(storage_conn *conn, const char *sql, int64_t *ret_number, kvault_error *reterr)

@@ -8,6 +8,8 @@
 kvault_status kvault__sqlite_open(const struct storage_config *config, const struct storage_wait *wait,
                                   storage_conn **ret_conn, kvault_error *reterr);
 void kvault__sqlite_close(storage_conn *conn, bool last);
+/* KVAULT_E_IO if the connection looks at a file that was taken to be unchangeable, and it changed. */
+kvault_status kvault__sqlite_check_immutable(storage_conn *conn, kvault_error *reterr);
 /* tables.c */
 kvault_status kvault__sqlite_make_schema(storage_conn *conn, kvault_error *reterr);
 kvault_status kvault__sqlite_table(storage_conn *conn, const char *name, bool create, const struct storage_wait *wait,

@@ -10,6 +10,7 @@
 #include "storage/sqlite/busy.h"
 #include "storage/sqlite/fail.h"
 #include "storage/sqlite/layout.h"
+#include "storage/sqlite/sqlite.h"
 #include "base/banned.h"
 
 static kvault_status prepare(storage_conn *conn, const char *sql, sqlite3_stmt **ret_stmt, kvault_error *reterr)
@@ -46,6 +47,7 @@ kvault_status kvault__stmt_space(storage_conn *conn, const struct storage_space 
     char sql[SQL_BYTES_MAX];
     kvault_status rc;
 
+    TRY(kvault__sqlite_check_immutable(conn, reterr));
     TRY(space_slot(conn, space->index, &slot, reterr));
     if (!slot->by_kind[kind]) {
         bool fits = kvault__space_sql(space, kind, sql);
@@ -64,8 +66,9 @@ kvault_status kvault__stmt_chunk(storage_conn *conn, enum storage_family family,
 {
     sqlite3_stmt **slot = &conn->chunks[family][kind];
     char sql[SQL_BYTES_MAX];
-    kvault_status rc = KVAULT_OK;
+    kvault_status rc;
 
+    TRY(kvault__sqlite_check_immutable(conn, reterr));
     if (!*slot) {
         bool fits = kvault__chunk_sql(family, kind, sql);
 
