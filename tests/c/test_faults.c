@@ -1,8 +1,9 @@
-/* test_faults.c - every public operation with each call to the disk going wrong once, in each way it can.
+/* test_faults.c - every public operation with each call to the disk, and each allocation, going wrong once.
  *
  * An operation is first run undisturbed: what the vault holds before and after, and how many
  * calls of each kind it makes. Then it is run again for the 1st, 2nd, 3rd... call of each kind failing, being
- * short, torn or busy, once or from then on. Afterwards, with the disk well again:
+ * short, torn or busy, once or from then on; and the same for the allocations of ours and of SQLite's. Afterwards, with
+ * the disk well again:
  *   - it failed with words, or succeeded and did what it says;
  *   - the open handle sees what was there before or what is there after, nothing between;
  *   - it can be used: the next write succeeds, and so does closing;
@@ -18,6 +19,10 @@
 
 #include "fault_vfs.h"
 #include "kv_operations.h"
+#include "sqlite_heap.h"
+
+/* Behind the calls to the disk. */
+enum { HEAP_OURS = FAULT_CALLS, HEAP_SQLITE, KINDS };
 
 static char folder[64];
 static bool without_wal;
@@ -157,14 +162,52 @@ static void check_usable(struct subject *subject)
 
 struct clean_run {
     uint64_t before, after;
-    long counts[FAULT_CALLS];
+    long counts[KINDS];
 };
 
 struct fault {
-    int call, how;
+    int kind, how;
     bool stays;
     long nth;
 };
+
+static bool applies(int kind, int how, bool stays)
+{
+    if (kind == HEAP_OURS) /* alloc_fault.c knows no other way */
+        return how == FAULT_FAILS && stays;
+    if (kind == HEAP_SQLITE)
+        return how == FAULT_FAILS;
+    /* A lock that stays busy is another program's, and other tests wait for one. */
+    return fault_vfs_applies(kind, how) && !(stays && (how == FAULT_BUSY || how == FAULT_SHORT));
+}
+
+static void arm(struct fault fault)
+{
+    if (fault.kind == HEAP_OURS)
+        kvtest_alloc_fail_at(fault.nth);
+    else if (fault.kind == HEAP_SQLITE)
+        sqlite_heap_fail_at(fault.nth, fault.stays);
+    else
+        fault_vfs_arm(fault.kind, fault.nth, fault.how, fault.stays);
+}
+
+/* Nothing goes wrong any more, and counting begins anew. */
+static void disarm(void)
+{
+    kvtest_alloc_fail_at(0);
+    sqlite_heap_fail_at(0, false);
+    fault_vfs_disarm();
+}
+
+static long count_of(int kind)
+{
+    return kind == HEAP_OURS ? kvtest_alloc_count() : kind == HEAP_SQLITE ? sqlite_heap_count() : fault_vfs_count(kind);
+}
+
+static const char *text_of(int kind)
+{
+    return kind == HEAP_OURS ? "allocation" : kind == HEAP_SQLITE ? "allocation of SQLite" : fault_vfs_call_text(kind);
+}
 
 static struct clean_run run_clean(const struct operation *operation)
 {
@@ -178,10 +221,10 @@ static struct clean_run run_clean(const struct operation *operation)
         CHECK_OK(subject_close(&subject, &err), &err);
     if (operation->from_crash) /* looking at it has repaired it */
         subject = begin(operation, &err);
-    fault_vfs_disarm();
+    disarm();
     CHECK(operation->run(&subject, &err) >= 0);
-    for (int call = 0; call < FAULT_CALLS; call++)
-        clean.counts[call] = fault_vfs_count(call);
+    for (int kind = 0; kind < KINDS; kind++)
+        clean.counts[kind] = count_of(kind);
     CHECK(!subject.wrong);
     clean.after = digest(&subject);
     if (operation->from_nothing)
@@ -222,14 +265,14 @@ static void run_fault(const struct operation *operation, const struct clean_run 
     struct subject subject = begin(operation, &err);
     kvault_status rc;
 
-    fault_vfs_arm(fault.call, fault.nth, fault.how, fault.stays);
+    arm(fault);
     rc = operation->run(&subject, &err);
-    fault_vfs_disarm();
+    disarm();
     faults_tried++;
     after_fault(&subject, clean, rc, &err);
     CHECK(fault_vfs_open_files() == 0);
     if (!kvtest_ok)
-        printf("# %s: %s %ld %s%s: status %d: %s\n", operation->name, fault_vfs_call_text(fault.call), fault.nth,
+        printf("# %s: %s %ld %s%s: status %d: %s\n", operation->name, text_of(fault.kind), fault.nth,
                fault_vfs_how_text(fault.how), fault.stays ? ", and every later one" : "", rc, err.message);
 }
 
@@ -241,29 +284,24 @@ static uint32_t dice(void)
     return seed >> 8;
 }
 
-/* A lock that stays busy is another program's, and other tests wait for one. */
-static bool may_stay(int how)
-{
-    return how != FAULT_BUSY && how != FAULT_SHORT;
-}
-
-static size_t list_faults(const struct clean_run *clean, struct fault *faults)
+static size_t list_faults(const struct clean_run *clean, int first, int end, struct fault *faults)
 {
     size_t count = 0;
 
-    for (int call = 0; call < FAULT_CALLS; call++)
+    for (int kind = first; kind < end; kind++)
         for (int how = 0; how < FAULT_HOWS; how++)
-            for (long nth = 1; fault_vfs_applies(call, how) && nth <= clean->counts[call]; nth++)
-                for (int stays = 0; stays <= may_stay(how); stays++)
-                    faults[count++] = (struct fault){ call, how, stays, nth };
+            for (int stays = 0; stays < 2; stays++)
+                for (long nth = 1; applies(kind, how, stays) && nth <= clean->counts[kind]; nth++)
+                    faults[count++] = (struct fault){ kind, how, stays, nth };
     return count;
 }
 
-static void try_operation(const struct operation *operation)
+/* The kinds from `first` to `end`, excluded. */
+static void try_operation(const struct operation *operation, int first, int end)
 {
     static struct fault faults[65536];
     struct clean_run clean = run_clean(operation);
-    size_t count = list_faults(&clean, faults), wanted = faults_wanted ? (size_t)faults_wanted : count;
+    size_t count = list_faults(&clean, first, end, faults), wanted = faults_wanted ? (size_t)faults_wanted : count;
     long live = kvtest_alloc_live();
     sqlite3_int64 used = sqlite3_memory_used();
     bool good = kvtest_ok;
@@ -287,7 +325,7 @@ static void try_operation(const struct operation *operation)
     fflush(stdout);
 }
 
-static void try_all(void)
+static void try_all(int first, int end)
 {
     const char *only = getenv("KVTEST_OPERATION");
     bool good = true;
@@ -297,7 +335,7 @@ static void try_all(void)
         if (only && strcmp(only, operations[i].name) != 0)
             continue;
         kvtest_ok = true;
-        try_operation(&operations[i]);
+        try_operation(&operations[i], first, end);
         good &= kvtest_ok;
     }
     kvtest_ok = good;
@@ -306,13 +344,19 @@ static void try_all(void)
 static void every_fault_is_an_error_with_words_and_harms_nothing(void)
 {
     without_wal = false;
-    try_all();
+    try_all(0, FAULT_CALLS);
 }
 
 static void so_it_is_without_a_wal(void)
 {
     without_wal = true;
-    try_all();
+    try_all(0, FAULT_CALLS);
+}
+
+static void so_it_is_when_memory_runs_out(void)
+{
+    without_wal = false;
+    try_all(HEAP_OURS, KINDS);
 }
 
 int main(void)
@@ -327,9 +371,11 @@ int main(void)
     (void)snprintf(folder, sizeof folder, "%s/kvtest-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     if (!mkdtemp(folder))
         return 1;
+    sqlite_heap_install();
     fault_vfs_install();
     RUN(every_fault_is_an_error_with_words_and_harms_nothing);
     RUN(so_it_is_without_a_wal);
+    RUN(so_it_is_when_memory_runs_out);
     fault_vfs_remove();
     printf("# %lld faults, %lld of them failed the operation\n", faults_tried, faults_failed);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);

@@ -259,6 +259,7 @@ static kvault_status make_new(storage_conn *conn, const struct storage_config *c
 
     TRY(pragma(conn, "page_size", config->page_size, reterr));
     TRY(conn->memory ? KVAULT_OK : set_journal(conn, config, wait, reterr));
+    TRY(kvault__sqlite_prepare_ends(conn, reterr));
     TRY(kvault__exec(conn, "BEGIN IMMEDIATE", "create the file", reterr));
     TRY(kvault__sqlite_make_schema(conn, reterr));
     (void)snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID, FORMAT_NUMBER);

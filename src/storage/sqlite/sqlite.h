@@ -25,6 +25,8 @@ kvault_status kvault__sqlite_begin(storage_conn *conn, bool write, const struct 
 kvault_status kvault__sqlite_commit(storage_conn *conn, const struct storage_wait *wait,
                                     enum storage_committed *ret_committed, kvault_error *reterr);
 void kvault__sqlite_rollback(storage_conn *conn);
+/* Before a BEGIN: a transaction whose end cannot be prepared for want of memory would stay open. */
+kvault_status kvault__sqlite_prepare_ends(storage_conn *conn, kvault_error *reterr);
 kvault_status kvault__sqlite_savepoint(storage_conn *conn, int depth, kvault_error *reterr);
 kvault_status kvault__sqlite_release(storage_conn *conn, int depth, kvault_error *reterr);
 kvault_status kvault__sqlite_rollback_to(storage_conn *conn, int depth, kvault_error *reterr);

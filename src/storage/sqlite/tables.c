@@ -101,6 +101,7 @@ static kvault_status make_table(storage_conn *conn, const char *name, kvault_err
     kvault_status rc = KVAULT_OK;
 
     (void)snprintf(sql, sizeof sql, kvault__table_sql, name);
+    TRY(kvault__sqlite_prepare_ends(conn, reterr));
     if (own)
         TRY(kvault__exec(conn, "BEGIN IMMEDIATE", "create a table", reterr));
     TRY(kvault__sqlite_make_schema(conn, reterr)); /* a file of another program has none of ours yet */

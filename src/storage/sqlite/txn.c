@@ -47,14 +47,27 @@ static void forget_spills(storage_conn *conn)
                                                                     only makes later rollbacks thorough */
 }
 
+kvault_status kvault__sqlite_prepare_ends(storage_conn *conn, kvault_error *reterr)
+{
+    sqlite3_stmt *stmt;
+    kvault_status rc;
+
+    TRY(kvault__stmt_txn(conn, TXN_ROLLBACK, &stmt, reterr));
+    TRY(kvault__stmt_txn(conn, TXN_COMMIT, &stmt, reterr));
+out:
+    return rc;
+}
+
 kvault_status kvault__sqlite_begin(storage_conn *conn, bool write, const struct storage_wait *wait,
                                    kvault_error *reterr)
 {
     kvault_status rc;
-    int code;
+    int code = SQLITE_NOMEM;
 
     kvault__busy_enter(conn, wait);
-    code = step_txn(conn, write ? TXN_BEGIN_WRITE : TXN_BEGIN, reterr, &rc);
+    rc = kvault__sqlite_prepare_ends(conn, reterr);
+    if (rc >= 0)
+        code = step_txn(conn, write ? TXN_BEGIN_WRITE : TXN_BEGIN, reterr, &rc);
     if (rc >= 0 && code != SQLITE_DONE)
         rc = kvault__busy_fail(conn, wait, code, write ? "begin a transaction" : "begin to read", reterr);
     if (rc >= 0 && write) {
@@ -101,8 +114,6 @@ void kvault__sqlite_rollback(storage_conn *conn)
 
     if (kvault__sqlite_in_transaction(conn))
         (void)step_txn(conn, TXN_ROLLBACK, NULL, &rc); /* fails only where SQLite has rolled back already */
-    if (kvault__sqlite_in_transaction(conn))
-        (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL); /* the statement could not be prepared */
 }
 
 static kvault_status savepoint(storage_conn *conn, const char *verb, int depth, const char *what, kvault_error *reterr)
@@ -129,9 +140,10 @@ kvault_status kvault__sqlite_rollback_to(storage_conn *conn, int depth, kvault_e
 
     if (has_spilled(conn)) {
         kvault__sqlite_rollback(conn);
-        return kvault__fail(reterr, KVAULT_E_IO,
-                            "could not undo only the inner block: the transaction has outgrown its page cache, so all of "
-                            "it was rolled back; keep transactions below 64 MiB where inner blocks may fail");
+        return kvault__fail(
+            reterr, KVAULT_E_IO,
+            "could not undo only the inner block: the transaction has outgrown its page cache, so all of "
+            "it was rolled back; keep transactions below 64 MiB where inner blocks may fail");
     }
     TRY(savepoint(conn, "ROLLBACK TO", depth, "undo a nested transaction", reterr));
     TRY(savepoint(conn, "RELEASE", depth, "undo a nested transaction", reterr));
