@@ -2,7 +2,10 @@
  *
  * The history of writer w is numbered entries w-00000000, w-00000001, ...: small ones, some in pieces.
  * Size and bytes of an entry follow from its writer and number. A step writes some entries and
- * ends with the call that acknowledges them. */
+ * ends with the call that acknowledges them.
+ *
+ * Behind each entry its number goes into two columns of the writer, numbers and texts, so that no column
+ * may ever be longer than the entries are. Now and then a number in the middle is taken out and put back. */
 #ifndef HISTORY_H
 #define HISTORY_H
 
@@ -19,6 +22,12 @@ kvault_status history_open(const char *path, enum history_mode mode, kvault **re
 /* Write entries from *number on, which is moved behind them. `bytes`: HISTORY_VALUE_MAX of scratch. */
 kvault_status history_step(kvault *vault, kvault_kv *kv, int writer, int *number, enum history_mode mode,
                            uint8_t *bytes, uint32_t *seed, kvault_error *reterr);
+
+/* Add to the writer's columns what a process that was killed between an entry and its numbers left out. */
+kvault_status history_catch_up(kvault *vault, int writer, int length, kvault_error *reterr);
+/* The writer's columns hold the numbers from 0 on, as many as *rows at least and no more than there are
+ * entries; says on stdout what is not so. *rows becomes what both have. */
+bool history_columns_are_right(kvault *vault, int writer, int *rows, int length);
 
 /* The entry is there, every byte as written; says on stdout what is not. `got`, `want`: scratch as above. */
 bool history_entry_is_right(kvault_kv *kv, int writer, int number, uint8_t *got, uint8_t *want);

@@ -22,6 +22,7 @@ enum { WRITERS = 2 };
 
 struct shared {
     _Atomic int acknowledged[WRITERS]; /* entries 0 to this - 1 are promised */
+    _Atomic int rows[WRITERS];         /* and so are these numbers in the columns */
     _Atomic int failed[WRITERS];
 };
 
@@ -38,10 +39,14 @@ static void child(int writer, int number, enum history_mode mode, uint32_t seed)
     uint8_t *bytes = malloc(HISTORY_VALUE_MAX);
     kvault_status rc = history_open(path, mode, &vault, &kv, &err);
 
+    if (rc >= 0)
+        rc = history_catch_up(vault, writer, number, &err);
     while (rc >= 0) {
         rc = history_step(vault, kv, writer, &number, mode, bytes, &seed, &err);
         if (rc >= 0)
             atomic_store(&shared->acknowledged[writer], number);
+        if (rc >= 0)
+            atomic_store(&shared->rows[writer], number);
     }
     printf("# writer %d: %s\n", writer, err.message);
     fflush(stdout);
@@ -70,9 +75,11 @@ static void check_file(int lengths[WRITERS], bool all)
     CHECK_OK(kvault_verify(vault, on_problem, NULL, &err), &err);
     CHECK(problems == 0);
     for (int writer = 0; writer < WRITERS; writer++) {
-        int before = lengths[writer], n = history_length(kv, writer, 0);
+        int before = lengths[writer], n = history_length(kv, writer, 0), rows = atomic_load(&shared->rows[writer]);
 
         CHECK(n >= atomic_load(&shared->acknowledged[writer]));
+        CHECK(history_columns_are_right(vault, writer, &rows, n));
+        atomic_store(&shared->rows[writer], rows);
         for (int number = all ? 0 : before; number < n; number++)
             CHECK(history_entry_is_right(kv, writer, number, got, want));
         lengths[writer] = n;
@@ -118,6 +125,8 @@ static void nothing_acknowledged_is_lost(void)
             CHECK(unlink(path) == 0);
             for (int writer = 0; writer < WRITERS; writer++)
                 atomic_store(&shared->acknowledged[writer], lengths[writer] = 0);
+            for (int writer = 0; writer < WRITERS; writer++)
+                atomic_store(&shared->rows[writer], 0);
         }
     }
 }
