@@ -49,11 +49,24 @@ static bool pack_value(kvpy_column *self, PyObject *value, kvault_writer *writer
     return self->packer ? kvpy_pack_value(self->packer, value, writer) : pack_by_user(self, value, writer);
 }
 
+/* The commonest value of all, without the packer. */
+static bool is_plain_float(const kvpy_column *self, PyObject *value)
+{
+    return !PY_BIG_ENDIAN && self->packer && self->packer->dtype.kind == KVAULT_F64 && PyFloat_CheckExact(value);
+}
+
 bool kvpy_elements_of_value(kvpy_column *self, PyObject *value, kvpy_elements *ret)
 {
     kvault_slice bytes;
 
     elements_init(ret);
+    if (is_plain_float(self, value)) {
+        double number = PyFloat_AS_DOUBLE(value);
+
+        memcpy(ret->one, &number, sizeof number);
+        ret->elements = (kvault_elements){ ret->one, NULL, 1 };
+        return true;
+    }
     if (!pack_value(self, value, &ret->writer.writer))
         return false;
     bytes = kvpy_byte_writer_slice(&ret->writer);
@@ -143,6 +156,12 @@ PyObject *kvpy_value_of(kvpy_column *self, kvault_slice element)
 {
     size_t end;
 
+    if (!PY_BIG_ENDIAN && self->packer && self->packer->dtype.kind == KVAULT_F64) {
+        double number;
+
+        memcpy(&number, element.data, sizeof number);
+        return PyFloat_FromDouble(number);
+    }
     if (!self->packer) {
         PyObject *bytes = PyBytes_FromStringAndSize(element.data, (Py_ssize_t)element.size);
         PyObject *value = bytes ? PyObject_CallOneArg(self->unpack, bytes) : NULL;

@@ -121,6 +121,7 @@ static kvault_status make_handle(kvault *vault, struct column_io *io, const stru
     column->vault = vault;
     column->engine = kvault__engine(vault);
     column->id = meta->id;
+    column->hash = kvault__column_hash(meta->id, false);
     column->elem_size = meta->elem_size;
     column->chunk_max = meta->chunk_max;
     column->cache = kvault__cache_new(reterr);

@@ -86,7 +86,8 @@ bool kvault_column_append_now(kvault_column *column, const kvault_elements *elem
     append = append_of(column, elements);
     kvault__store_be64(key, column->id);
     return kvault__pending_append_now(column->vault, kvault__space_fixed(column->engine, STORAGE_COLUMNS),
-                                      &kvault__column_structure, (kvault_slice){ key, sizeof key }, &presence, &append);
+                                      &kvault__column_structure, (kvault_slice){ key, sizeof key }, column->hash,
+                                      &presence, &append);
 }
 
 #define LENGTH_NEAR_MAX (KVAULT_COLUMN_LENGTH_MAX - ((uint64_t)1 << 36)) /* more than can be pending at once */

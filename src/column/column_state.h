@@ -55,7 +55,7 @@ struct kvault_column {
     kvault *vault;
     struct engine *engine;
     const struct storage_space *metas, *names, *tails;
-    uint64_t id;
+    uint64_t id, hash; /* hash: kvault__column_hash() of all that is in it */
     uint32_t elem_size, chunk_max;
     kvault_dtype dtype;
     bool known_dtype;

@@ -320,7 +320,7 @@ void kvault__cache_set_presence(kvault_column *column, const kvault_stamp *stamp
 
 bool kvault__cache_stamp(kvault_column *column, kvault_stamp *ret_stamp)
 {
-    return kvault__stamp(column->vault, kvault__column_hash(column->id, false), ret_stamp);
+    return kvault__stamp(column->vault, column->hash, ret_stamp);
 }
 
 static size_t array_bytes(uint32_t count, bool listed)

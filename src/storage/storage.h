@@ -234,6 +234,8 @@ struct storage_backend {
      * other programs. May be asked of a connection that another thread uses
      * (never waits, never runs a statement: where that would be needed, it is not known). */
     void (*version)(storage_conn *conn, struct storage_version *ret_version);
+    /* The version now is this known one: the same question, and its answer, in fewer nanoseconds. */
+    bool (*version_is)(storage_conn *conn, const struct storage_version *version);
     /* `now` is `before` and exactly one commit. */
     bool (*version_is_next)(const struct storage_version *before, const struct storage_version *now);
 

@@ -263,12 +263,12 @@ kvault_status kvault__pending_put(kvault *vault, const struct storage_space *spa
 }
 
 static struct pending_job append_job(const struct storage_space *space, const struct structure *structure,
-                                     kvault_slice key, const struct pending_append *append)
+                                     kvault_slice key, uint64_t hash, const struct pending_append *append)
 {
     return (struct pending_job){ .space = space,
                                  .structure = structure,
                                  .key = key,
-                                 .hash = kvault__column_hash(kvault__load_be64(key.data), false),
+                                 .hash = hash,
                                  .append = append,
                                  .cost = append->size + (append->offsets ? append->count * sizeof(uint64_t) : 0) };
 }
@@ -277,7 +277,8 @@ kvault_status kvault__pending_append(kvault *vault, const struct storage_space *
                                      const struct structure *structure, kvault_slice key,
                                      const struct pending_append *append, kvault_error *reterr)
 {
-    struct pending_job job = append_job(space, structure, key, append);
+    uint64_t hash = kvault__column_hash(kvault__load_be64(key.data), false);
+    struct pending_job job = append_job(space, structure, key, hash, append);
 
     return make_pending(vault, &job, reterr);
 }
@@ -299,7 +300,8 @@ static bool append_now_locked(kvault *vault, const struct pending_job *job, cons
 }
 
 bool kvault__pending_append_now(kvault *vault, const struct storage_space *space, const struct structure *structure,
-                                kvault_slice key, const kvault_stamp *presence, const struct pending_append *append)
+                                kvault_slice key, uint64_t hash, const kvault_stamp *presence,
+                                const struct pending_append *append)
 {
     struct engine *engine = vault->engine;
     struct pending_job job;
@@ -308,7 +310,7 @@ bool kvault__pending_append_now(kvault *vault, const struct storage_space *space
     if (kvault__check_writable(vault, NULL) < 0 || !kvault__caches(vault) ||
         !kvault__mutex_try_acquire(&engine->pending_lock))
         return false;
-    job = append_job(space, structure, key, append);
+    job = append_job(space, structure, key, hash, append);
     done = append_now_locked(vault, &job, presence);
     kvault__mutex_release(&engine->pending_lock);
     return done;

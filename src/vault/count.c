@@ -47,17 +47,18 @@ static void forget_counts_locked(struct engine *engine)
 
 bool kvault__version_is_known_locked(struct engine *engine)
 {
-    struct storage_version now = kvault__version_locked(engine);
-
-    return same_version(&engine->counted_at, &now);
+    KVAULT_ASSERT_HELD(&engine->pending_lock);
+    return engine->counted_at.known && engine->watched &&
+           engine->backend->version_is(engine->watched, &engine->counted_at);
 }
 
 bool kvault__version_is_settled_locked(struct engine *engine)
 {
-    struct storage_version now = kvault__version_locked(engine);
+    struct storage_version now;
 
-    if (same_version(&engine->counted_at, &now))
+    if (kvault__version_is_known_locked(engine))
         return true;
+    now = kvault__version_locked(engine);
     if (!now.known || engine->committing)
         return false;
     forget_counts_locked(engine);
@@ -350,8 +351,7 @@ static kvault_status count_direct(kvault *vault, const struct storage_space *spa
     return rc;
 }
 
-kvault_status kvault__count(kvault *vault, const struct storage_space *space, uint64_t *ret_count,
-                            kvault_error *reterr)
+kvault_status kvault__count(kvault *vault, const struct storage_space *space, uint64_t *ret_count, kvault_error *reterr)
 {
     struct engine *engine = vault->engine;
     struct storage_wait wait = kvault__wait(vault);
@@ -381,7 +381,8 @@ kvault_status kvault__count(kvault *vault, const struct storage_space *space, ui
         kvault__mutex_release(&engine->pending_lock);
         if (committing) {
             if (kvault__monotonic_ns() >= wait.deadline_ns)
-                return kvault__fail(reterr, KVAULT_E_BUSY, "could not count the keys: a commit takes longer than %.1f s",
+                return kvault__fail(reterr, KVAULT_E_BUSY,
+                                    "could not count the keys: a commit takes longer than %.1f s",
                                     (double)(wait.deadline_ns - wait.started_ns) / 1e9);
             kvault__sleep_us(COMMIT_GLANCE_US);
             continue;

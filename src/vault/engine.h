@@ -133,10 +133,11 @@ struct pending_tail;
 kvault_status kvault__pending_append(kvault *vault, const struct storage_space *space, const struct structure *structure,
                                      kvault_slice key, const struct pending_append *append,
                                      kvault_error *reterr) KVAULT_MUST_USE;
-/* The same at once, without waiting and without a flush; false: go the way above. `presence` is the stamp of the
- * column's being there. */
+/* The same at once, without waiting and without a flush; false: go the way above. `hash` is
+ * kvault__column_hash() of all that is in the column, `presence` the stamp of its being there. */
 bool kvault__pending_append_now(kvault *vault, const struct storage_space *space, const struct structure *structure,
-                                kvault_slice key, const kvault_stamp *presence, const struct pending_append *append);
+                                kvault_slice key, uint64_t hash, const kvault_stamp *presence,
+                                const struct pending_append *append);
 /* What is pending at the end of a key belongs behind what the file has, so the two must be of one moment: take a mark,
  * read the file, then look; KVAULT_END says that a commit came between, and all begins again. */
 #define PENDING_NO_MARK UINT64_MAX /* nothing was pending */

@@ -285,32 +285,52 @@ static kvault_status tail_entry(kvault_slice key, uint64_t hash, struct pending_
     return KVAULT_OK;
 }
 
-kvault_status kvault__pending_add(struct pending_set *set, const struct storage_space *space,
-                                  const struct structure *structure, struct pending_account *account, kvault_slice key,
-                                  const struct pending_append *append, kvault_error *reterr)
+/* The entry of the key, made if there is none, with room for what is added. *ret_taken: bytes that it takes itself. */
+static kvault_status tail_open(struct pending_set *set, const struct storage_space *space,
+                               const struct structure *structure, struct pending_account *account, kvault_slice key,
+                               const struct pending_append *append, struct pending_entry **ret_entry,
+                               uint64_t *ret_taken, kvault_error *reterr)
 {
     struct pending_table *table;
     struct pending_entry *entry = NULL, **slot;
-    uint64_t hash = hash_key(key), taken = 0;
+    uint64_t hash = hash_key(key);
     kvault_status rc;
 
     TRY(table_open(set, space, structure, &table, reterr));
     TRY(table_reserve(table, 1, reterr));
     slot = slot_of(table, key, hash);
     if (*slot) {
-        TRY(tail_reserve((*slot)->tail, append, reterr));
-    } else {
-        TRY(tail_entry(key, hash, account, &entry, reterr));
-        rc = tail_reserve(entry->tail, append, reterr);
-        if (rc < 0) {
-            entry_free(entry);
-            goto out;
-        }
-        taken = entry_cost(entry);
-        *slot = table->order[table->count++] = entry;
-        table->unresolved++;
+        *ret_entry = *slot;
+        return tail_reserve((*slot)->tail, append, reterr);
     }
-    taken += tail_join((*slot)->tail, append);
+    TRY(tail_entry(key, hash, account, &entry, reterr));
+    rc = tail_reserve(entry->tail, append, reterr);
+    if (rc < 0) {
+        entry_free(entry);
+        goto out;
+    }
+    *ret_taken = entry_cost(entry);
+    *ret_entry = *slot = table->order[table->count++] = entry;
+    table->unresolved++;
+out:
+    return rc;
+}
+
+kvault_status kvault__pending_add(struct pending_set *set, const struct storage_space *space,
+                                  const struct structure *structure, struct pending_account *account, kvault_slice key,
+                                  const struct pending_append *append, kvault_error *reterr)
+{
+    struct pending_entry *entry = set->recent;
+    uint64_t taken = 0;
+    kvault_status rc;
+
+    if (entry && set->recent_space == space && kvault__key_compare(key_of(entry), key) == 0)
+        TRY(tail_reserve(entry->tail, append, reterr));
+    else
+        TRY(tail_open(set, space, structure, account, key, append, &entry, &taken, reterr));
+    set->recent = entry;
+    set->recent_space = space;
+    taken += tail_join(entry->tail, append);
     set->entries += append->count;
     set->bytes += taken;
     account->active_bytes += taken;

@@ -62,6 +62,8 @@ struct pending_set {
     struct pending_table *tables; /* by order of first use */
     size_t table_count;
     uint64_t entries, bytes;
+    struct pending_entry *recent; /* whose tail was added to last, and its space: most likely the next one's too */
+    const struct storage_space *recent_space;
 };
 
 /* Bytes that an entry counts for. */

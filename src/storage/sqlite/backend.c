@@ -22,6 +22,7 @@ const struct storage_backend kvault__sqlite_backend = {
     .count = kvault__sqlite_count,
     .clear = kvault__sqlite_clear,
     .version = kvault__sqlite_version,
+    .version_is = kvault__sqlite_version_is,
     .version_is_next = kvault__sqlite_version_is_next,
     .commits = kvault__sqlite_commits,
     .log_bytes = kvault__sqlite_log_bytes,

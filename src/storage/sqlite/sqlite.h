@@ -48,6 +48,7 @@ kvault_status kvault__sqlite_clear(storage_conn *conn, const struct storage_spac
 /* version.c */
 void kvault__sqlite_map_version(storage_conn *conn);
 void kvault__sqlite_version(storage_conn *conn, struct storage_version *ret_version);
+bool kvault__sqlite_version_is(storage_conn *conn, const struct storage_version *version);
 bool kvault__sqlite_version_is_next(const struct storage_version *before, const struct storage_version *now);
 uint64_t kvault__sqlite_commits(storage_conn *conn);
 uint64_t kvault__sqlite_log_bytes(storage_conn *conn);

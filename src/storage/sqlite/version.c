@@ -65,6 +65,35 @@ void kvault__sqlite_version(storage_conn *conn, struct storage_version *ret_vers
     }
 }
 
+/* One copy of the header equals the version. The header never changes in place to what it was. */
+static bool equals(const uint64_t *header, const struct storage_version *version)
+{
+    uint64_t differs = 0, word;
+
+    for (int i = 0; i < STORAGE_VERSION_BYTES / 8; i++) {
+        memcpy(&word, version->bytes + 8 * i, sizeof word);
+        differs |= word ^ __atomic_load_n(&header[i], __ATOMIC_RELAXED); /* ordered by the fences around */
+    }
+    return !differs;
+}
+
+bool kvault__sqlite_version_is(storage_conn *conn, const struct storage_version *version)
+{
+    const uint64_t *header = (const uint64_t *)(const void *)conn->wal_index; /* the start of a page */
+    struct storage_version now;
+    bool same;
+
+    if (!header) {
+        kvault__sqlite_version(conn, &now);
+        return now.known && memcmp(now.bytes, version->bytes, sizeof now.bytes) == 0;
+    }
+    same = equals(header, version);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with the barrier between SQLite's two copies */
+    same = same && equals(header + STORAGE_VERSION_BYTES / 8, version);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* what is read after this is at least as new */
+    return same;
+}
+
 bool kvault__sqlite_version_is_next(const struct storage_version *before, const struct storage_version *now)
 {
     uint32_t a, b;
