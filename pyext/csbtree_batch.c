@@ -4,6 +4,7 @@
 #include "map_protocol.h"
 
 #define PAGE_ENTRIES 64u
+#define LONG_LIST 512 /* so long that a garbage collection is likely to look at it while it is made */
 
 static kvpy_csbtree *csbtree_cast(PyObject *op)
 {
@@ -14,88 +15,108 @@ static kvpy_csbtree *csbtree_cast(PyObject *op)
 
 typedef enum { LIST_KEYS, LIST_VALUES, LIST_PAIRS } list_kind;
 
-/* A list of so many None, or of pairs yet to be filled. Making it may run a garbage collection, and so foreign code.
- * The pairs are hidden from collections until they are filled: half-made ones would be carried from one to the next. */
-static PyObject *new_list(list_kind kind, size_t count)
+/* Keys and values with references of their own, so that whatever follows may run foreign code. */
+struct page {
+    PyObject *keys[PAGE_ENTRIES], *values[PAGE_ENTRIES];
+    size_t count;
+};
+
+/* Take a page of what is left. Runs no foreign code. KVAULT_E_REENTERED: the map has changed. */
+static kvault_status take_page(kvault_csbtree_iter *iter, kvpy_key_mode mode, list_kind kind, struct page *page)
 {
-    PyObject *list = PyList_New((Py_ssize_t)count);
-
-    for (size_t i = 0; list && i < count; i++) {
-        PyObject *item = kind == LIST_PAIRS ? PyTuple_New(2) : Py_NewRef(Py_None);
-
-        if (item && kind == LIST_PAIRS)
-            PyObject_GC_UnTrack(item);
-        if (item)
-            PyList_SET_ITEM(list, (Py_ssize_t)i, item);
-        else
-            Py_CLEAR(list);
-    }
-    return list;
-}
-
-/* Set an element; runs no foreign code. False with an exception. */
-static bool set_element(PyObject *list, size_t at, list_kind kind, kvpy_key_mode mode, kvault_key key, void *value)
-{
-    PyObject *object = kind == LIST_VALUES ? Py_NewRef((PyObject *)value) : kvpy_key_object(mode, key);
-
-    if (!object)
-        return false;
-    if (kind == LIST_PAIRS) {
-        PyObject *pair = PyList_GET_ITEM(list, (Py_ssize_t)at);
-
-        PyTuple_SET_ITEM(pair, 0, object);
-        PyTuple_SET_ITEM(pair, 1, Py_NewRef((PyObject *)value));
-        if (PyObject_IS_GC(object) || PyObject_IS_GC((PyObject *)value))
-            PyObject_GC_Track(pair); /* as a collection decides, too: numbers and texts make no cycle */
-    } else {
-        Py_DECREF(PyList_GET_ITEM(list, (Py_ssize_t)at)); /* None */
-        PyList_SET_ITEM(list, (Py_ssize_t)at, object);
-    }
-    return true;
-}
-
-static bool fill_list(PyObject *list, list_kind kind, kvpy_key_mode mode, kvault_csbtree_iter *iter)
-{
-    size_t count, done = 0, want = (size_t)PyList_GET_SIZE(list);
     kvault_key keys[PAGE_ENTRIES];
-    void *values[PAGE_ENTRIES];
+    size_t count = 0;
+    kvault_status rc = kvault_csbtree_iter_fill(iter, PAGE_ENTRIES, kind == LIST_VALUES ? NULL : keys,
+                                                kind == LIST_KEYS ? NULL : (void **)page->values, &count, NULL);
 
-    while (done < want) {
-        if (kvault_csbtree_iter_fill(iter, PAGE_ENTRIES, keys, values, &count, NULL) < 0)
-            return false;
-        for (size_t i = 0; i < count; i++)
-            if (!set_element(list, done + i, kind, mode, keys[i], values[i]))
-                return false;
-        done += count;
+    for (page->count = 0; page->count < count; page->count++) {
+        PyObject *key = kind == LIST_VALUES ? NULL : kvpy_key_object(mode, keys[page->count]);
+
+        if (!key && kind != LIST_VALUES)
+            return KVAULT_E_NOMEM;
+        page->keys[page->count] = key;
+        if (kind != LIST_KEYS)
+            Py_INCREF(page->values[page->count]);
     }
-    return true;
+    return rc;
 }
 
-/* The entries of a range. When a garbage collection changes the map meanwhile, it is looked up again. */
+static bool is_collected(PyObject *object)
+{
+    return PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HAVE_GC);
+}
+
+/* A pair of the references of a page. In a long list pairs that cannot be part of a cycle are hidden from the garbage
+ * collector, as it would do itself once it has looked at them. */
+static PyObject *make_pair(PyObject *take_key, PyObject *take_value, bool is_long)
+{
+    PyObject *pair = kvpy_pair(take_key, take_value);
+
+    if (pair && is_long && !is_collected(take_key) && !is_collected(take_value))
+        PyObject_GC_UnTrack(pair);
+    return pair;
+}
+
+/* Put a page into the list from `at` on; the references are the list's, also on failure. */
+static bool put_page(PyObject *list, size_t at, list_kind kind, struct page *page)
+{
+    bool is_long = PyList_GET_SIZE(list) > LONG_LIST, good = true;
+
+    for (size_t i = 0; i < page->count; i++) {
+        PyObject *item = kind == LIST_KEYS     ? page->keys[i]
+                         : kind == LIST_VALUES ? page->values[i]
+                                               : make_pair(page->keys[i], page->values[i], is_long);
+
+        PyList_SET_ITEM(list, (Py_ssize_t)(at + i), item); /* NULL is allowed while the list is ours alone */
+        good = good && item;
+    }
+    return good;
+}
+
+/* Fill a list of the right length. KVAULT_E_REENTERED: a garbage collection, which making pairs may begin, has changed
+ * the map. */
+static kvault_status fill_list(kvpy_csbtree *self, kvpy_tree *tree, kvault_csbtree_iter *iter, list_kind kind,
+                               PyObject *list)
+{
+    size_t want = (size_t)PyList_GET_SIZE(list);
+    struct page page;
+
+    for (size_t done = 0; done < want; done += page.count) {
+        kvault_status rc = tree == self->tree ? take_page(iter, tree->mode, kind, &page) : KVAULT_E_REENTERED;
+
+        if (rc < 0 && rc != KVAULT_E_NOMEM)
+            return rc;
+        if (!put_page(list, done, kind, &page) || rc < 0)
+            return KVAULT_E_NOMEM;
+    }
+    return KVAULT_OK;
+}
+
+/* The entries of a range. */
 static PyObject *list_range(kvpy_csbtree *self, PyObject *start, PyObject *end, list_kind kind)
 {
-    for (;;) {
-        kvault_csbtree_iter iter;
-        PyObject *list;
-        kvpy_tree *tree;
-        size_t count, again;
+    kvault_status rc = KVAULT_E_REENTERED;
+    PyObject *list = NULL;
 
+    while (rc == KVAULT_E_REENTERED) {
+        kvault_csbtree_iter iter;
+        kvpy_tree *tree;
+        size_t count;
+
+        Py_CLEAR(list);
         if (!kvpy_tree_range(self, start, end, &iter))
             return NULL;
         tree = kvpy_tree_use(self->tree);
         (void)kvault_csbtree_iter_count(&iter, &count, NULL); /* nothing has changed since kvpy_tree_range() */
-        list = new_list(kind, count);
-        if (list && tree == self->tree && kvault_csbtree_iter_count(&iter, &again, NULL) >= 0) {
-            if (!fill_list(list, kind, tree->mode, &iter))
-                Py_CLEAR(list);
-            kvpy_tree_end_use(tree);
-            return list;
-        }
+        list = PyList_New((Py_ssize_t)count);
+        rc = list ? fill_list(self, tree, &iter, kind, list) : KVAULT_E_NOMEM;
         kvpy_tree_end_use(tree);
-        if (!list)
-            return NULL;
-        Py_DECREF(list);
     }
+    if (rc < 0) {
+        Py_CLEAR(list);
+        kvpy_map_failed(self->state, rc);
+    }
+    return list;
 }
 
 PyObject *kvpy_csbtree_keys(PyObject *op, PyObject *unused)

@@ -23,7 +23,7 @@ static kvpy_fit read_str(PyObject *key, kvault_key *ret)
     if (!PyUnicode_CheckExact(key))
         return KVPY_KEY_FOREIGN;
     ret->object = key;
-    if (PyUnicode_AsUTF8AndSize(key, &size))
+    if (PyUnicode_IS_COMPACT_ASCII(key) || PyUnicode_AsUTF8AndSize(key, &size))
         return KVPY_KEY_FITS;
     if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
         return KVPY_KEY_ERROR;
@@ -107,6 +107,8 @@ kvault_slice kvpy_key_bytes(PyObject *key)
 
     if (PyBytes_CheckExact(key))
         return (kvault_slice){ PyBytes_AS_STRING(key), (size_t)PyBytes_GET_SIZE(key) };
+    if (PyUnicode_IS_COMPACT_ASCII(key))
+        return (kvault_slice){ PyUnicode_1BYTE_DATA(key), (size_t)PyUnicode_GET_LENGTH(key) };
     data = PyUnicode_AsUTF8AndSize(key, &size);
     return (kvault_slice){ data, (size_t)size };
 }

@@ -7,7 +7,7 @@
  * foreign code), reserve (nodes, and the copy of a key's bytes), change. Hooks that
  * release something run last, when the tree is whole, so they may call it again.
  *
- * Keys that are bytes are ranked by the 8 bytes behind the prefix that all keys
+ * Keys that are bytes are ranked by the first bytes behind the prefix that all keys
  * have in common. A key that lacks the prefix shortens it, and every rank is made
  * anew; a prefix has at most 64 bytes, so this happens at most 64 times until the tree is empty. */
 #include "map/csbtree_node.h"
@@ -47,6 +47,7 @@ kvault_status kvault_csbtree_new(kvault_key_kind kind, unsigned order, const kva
     if (!tree)
         return kvault__fail_nomem(reterr, sizeof *tree);
     tree->kind = kind;
+    tree->searches_wide = kvault__csb_can_search_wide();
     tree->capacity = order + 1 < CSB_CAPACITY_MAX ? order + 1 : CSB_CAPACITY_MAX;
     tree->columns = csb_has_bytes(tree) || kind == KVAULT_KEY_RANKED ? 3 : 2;
     tree->values_at = (tree->columns - 1) * tree->capacity;
@@ -283,6 +284,17 @@ out:
 
 /* ---- asking ---- */
 
+static kvault_status get_number(kvault_csbtree *tree, int64_t rank, void **ret_value)
+{
+    const struct csb_node *leaf;
+    uint32_t at;
+
+    if (!kvault__csb_find_number(tree, rank, &leaf, &at))
+        return KVAULT_NOT_FOUND;
+    *ret_value = csb_values(tree, leaf)[at].pointer;
+    return KVAULT_OK;
+}
+
 kvault_status kvault_csbtree_get(kvault_csbtree *tree, kvault_key key, void **ret_value, kvault_error *reterr)
 {
     struct csb_probe probe;
@@ -290,6 +302,10 @@ kvault_status kvault_csbtree_get(kvault_csbtree *tree, kvault_key key, void **re
     bool found = false;
     kvault_status rc;
 
+    if (tree->kind == KVAULT_KEY_I64)
+        return get_number(tree, key.i64, ret_value);
+    if (tree->kind == KVAULT_KEY_F64 && key.f64 == key.f64)
+        return get_number(tree, kvault__double_rank(key.f64), ret_value);
     TRY(kvault__csb_probe(tree, key, &probe, reterr));
     TRY(kvault__csb_find(tree, &probe, &path, &found, reterr));
     if (!found)

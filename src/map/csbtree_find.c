@@ -1,8 +1,8 @@
 /* csbtree_find.c - searching a CSBTree: keys to probes, probes to places.
  *
- * A node of ranks is searched by halving without branches: the compiler turns the
- * choice into a conditional move, and nothing is mispredicted. Ranks of bytes may
- * tie; among the ties the bytes are compared.
+ * A node of ranks is searched by csbtree_rank.c. Ranks of bytes may tie; among the ties the bytes are
+ * compared. On the way down all lines of a node's ranks are asked for at once: what the search
+ * needs next is not known early enough, and waiting for one line costs as much as for eight.
  *
  * Objects are compared by foreign code, which may change the tree. So after each
  * call the version is checked before a node is touched again; the tree struct
@@ -70,35 +70,25 @@ kvault_status kvault__csb_probe(const kvault_csbtree *tree, kvault_key key, stru
 
 /* ---- probes to places in a node ---- */
 
-/* How many of the ranks are below `rank`. */
-static uint32_t count_below(const union csb_word *ranks, uint32_t count, int64_t rank)
-{
-    const union csb_word *base = ranks;
-
-    if (count == 0)
-        return 0;
-    while (count > 1) {
-        uint32_t half = count / 2;
-        base += half & (0u - (uint32_t)(base[half - 1].rank < rank));
-        count -= half;
-    }
-    return (uint32_t)(base - ranks) + (base->rank < rank);
-}
-
 /* Where the entries end that, from `low` on, have this rank. */
-static uint32_t end_of_ties(const struct csb_node *node, uint32_t low, int64_t rank)
+static uint32_t end_of_ties(const kvault_csbtree *tree, const struct csb_node *node, uint32_t low, int64_t rank)
 {
     if (rank == INT64_MAX)
         return node->count;
-    return low + count_below(node->words + low, node->count - low, rank + 1);
+    return low + kvault__csb_count_below(tree, node->words + low, node->count - low, rank + 1);
 }
 
 /* Among entries from `low` on whose ranks tie with the probe's, compare the bytes. */
 static uint32_t settle_ties(const kvault_csbtree *tree, const struct csb_node *node, const struct csb_probe *probe,
                             uint32_t low, bool *ret_found)
 {
-    uint32_t high = end_of_ties(node, low, probe->rank);
+    uint32_t high;
 
+    if (kvault__rank_is_whole(probe->rank)) {
+        *ret_found = true;
+        return low;
+    }
+    high = end_of_ties(tree, node, low, probe->rank);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int order = kvault__bytes_order(csb_owner_bytes(tree, csb_owner(tree, node, middle)), probe->bytes);
@@ -124,7 +114,7 @@ static uint32_t find_by_rank(const kvault_csbtree *tree, const struct csb_node *
     *ret_found = false;
     if (probe->edge)
         return probe->edge < 0 ? 0 : node->count;
-    at = count_below(node->words, node->count, probe->rank);
+    at = kvault__csb_count_below(tree, node->words, node->count, probe->rank);
     if (at == node->count || node->words[at].rank != probe->rank)
         return at;
     if (csb_has_bytes(tree))
@@ -164,8 +154,8 @@ static kvault_status find_by_order(kvault_csbtree *tree, const struct csb_node *
 
     *ret_found = false;
     if (tree->kind == KVAULT_KEY_RANKED) {
-        low = count_below(node->words, node->count, probe->rank);
-        high = end_of_ties(node, low, probe->rank);
+        low = kvault__csb_count_below(tree, node->words, node->count, probe->rank);
+        high = end_of_ties(tree, node, low, probe->rank);
     }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -195,6 +185,35 @@ static uint32_t child_for(uint32_t at, bool found)
     return found || at == 0 ? at : at - 1;
 }
 
+/* Ask for the header of a node and for all of its ranks. */
+static inline void prefetch_node(const kvault_csbtree *tree, const struct csb_node *node)
+{
+    __builtin_prefetch(node);
+    for (uint32_t at = 0; at < tree->capacity; at += CSB_LINE_BYTES / sizeof(union csb_word))
+        __builtin_prefetch(node->words + at);
+}
+
+bool kvault__csb_find_number(const kvault_csbtree *tree, int64_t rank, const struct csb_node **ret_leaf,
+                             uint32_t *ret_at)
+{
+    const struct csb_node *node = tree->root;
+
+    if (tree->height == 0)
+        return false;
+    for (uint32_t level = tree->height;; level--) {
+        uint32_t at = kvault__csb_count_below(tree, node->words, node->count, rank);
+        bool found = at < node->count && node->words[at].rank == rank;
+
+        if (level == 1) {
+            *ret_leaf = node;
+            *ret_at = at;
+            return found;
+        }
+        node = csb_child(tree, node, child_for(at, found));
+        prefetch_node(tree, node);
+    }
+}
+
 kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *probe, struct csb_path *path,
                                bool *ret_found, kvault_error *reterr)
 {
@@ -216,6 +235,7 @@ kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *pro
         if (level + 1 < height) {
             at = child_for(at, found);
             node = csb_child(tree, node, at);
+            prefetch_node(tree, node);
         }
         path->at[level] = at;
     }
@@ -296,15 +316,6 @@ kvault_status kvault__csb_place_by(kvault_csbtree *tree, kvault_map_order order,
 
 /* ---- many keys at once ---- */
 
-/* Ask for the lines of a node that its search looks at first. */
-static void prefetch_node(const struct csb_node *node, uint32_t quarter)
-{
-    __builtin_prefetch(node);
-    __builtin_prefetch(node->words + quarter);
-    __builtin_prefetch(node->words + 2 * quarter);
-    __builtin_prefetch(node->words + 3 * quarter);
-}
-
 /* Walk a group of probes down together, so that their waits for memory overlap. */
 static void get_group(const kvault_csbtree *tree, const struct csb_probe *probes, size_t count, void *absent,
                       void **ret_values)
@@ -324,7 +335,7 @@ static void get_group(const kvault_csbtree *tree, const struct csb_probe *probes
                 __builtin_prefetch(&csb_values(tree, node[i])[at[i]]);
             } else {
                 node[i] = csb_child(tree, node[i], child_for(at[i], found[i]));
-                prefetch_node(node[i], tree->capacity / 4);
+                prefetch_node(tree, node[i]);
             }
         }
     }

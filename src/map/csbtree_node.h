@@ -12,8 +12,8 @@
  *   OBJECT        the caller's objects stand in the keys column; no owners column
  *
  * A rank is an int64 that sorts as the key does: the number itself, the bits of a
- * double turned so that they sort, or the 8 bytes behind the prefix that all keys
- * of the tree have in common. Ranks of bytes and of RANKED may tie; then the bytes decide, or the comparator.
+ * double turned so that they sort, or the first bytes behind the prefix that all keys of the tree have in common
+ * (rank.h). Ranks of long bytes and of RANKED may tie; then the bytes decide, or the comparator.
  * In an inner node an entry's value is a child, and its key equals the first key of
  * that child, word for word. So a key that was removed stands nowhere, and leaves
  * and inner nodes are split, merged and searched by the same code.
@@ -61,6 +61,7 @@ struct kvault_csbtree {
     uint32_t capacity;
     uint32_t columns;   /* words of an entry: 2 or 3 */
     uint32_t values_at; /* where the last column begins */
+    bool searches_wide; /* the processor compares several ranks at once */
     uint32_t owners_at; /* where objects and copies stand; meaningless for numbers */
     uint32_t height;    /* 0: empty; 1: the root is a leaf */
     struct csb_node *root, *first, *last;
@@ -166,6 +167,14 @@ void kvault__csb_free_slabs(struct csb_slab *slabs);
 /* Bytes of a node of this tree, a multiple of a cache line. */
 size_t kvault__csb_node_bytes(const kvault_csbtree *tree);
 
+/* ---- csbtree_rank.c ---- */
+
+/* Whether the processor can; the tree keeps the answer. */
+bool kvault__csb_can_search_wide(void);
+/* How many of these ranks, which rise, are below `rank`. */
+uint32_t kvault__csb_count_below(const kvault_csbtree *tree, const union csb_word *ranks, uint32_t count,
+                                 int64_t rank);
+
 /* ---- csbtree_find.c ---- */
 
 /* Turn a key into a probe. KVAULT_E_INVALID: NaN. */
@@ -193,6 +202,10 @@ kvault_status kvault__csb_place(kvault_csbtree *tree, const struct csb_probe *pr
 kvault_status kvault__csb_place_by(kvault_csbtree *tree, kvault_map_order order, void *context,
                                    const struct csb_node **ret_leaf, uint32_t *ret_at, bool *ret_found,
                                    kvault_error *reterr) KVAULT_MUST_USE;
+
+/* Find a number: the leaf and the index of its entry. False: it is absent. */
+bool kvault__csb_find_number(const kvault_csbtree *tree, int64_t rank, const struct csb_node **ret_leaf,
+                             uint32_t *ret_at);
 
 /* ---- csbtree.c ---- */
 

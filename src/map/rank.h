@@ -28,15 +28,33 @@ static inline double kvault__rank_double(int64_t rank)
     return number;
 }
 
-/* The rank of the 8 bytes behind the first `skip`, which must be there. Different keys may tie. */
+/* The rank of what is behind the first `skip` bytes, which must be there: its first 7 bytes, then its size, where 8
+ * stands for all above 7. So a prefix comes first, and only keys that are longer tie. */
 static inline int64_t kvault__bytes_rank(kvault_slice bytes, size_t skip)
 {
-    uint8_t head[8] = { 0 };
+    const uint8_t *data = (const uint8_t *)bytes.data + skip;
     size_t size = bytes.size - skip;
+    uint64_t head = 0;
 
-    if (size > 0)
-        memcpy(head, (const uint8_t *)bytes.data + skip, size < 8 ? size : 8);
-    return (int64_t)(kvault__load_be64(head) ^ ((uint64_t)1 << 63));
+    if (size >= 8) {
+        head = (kvault__load_be64(data) & ~(uint64_t)0xff) | 8;
+    } else if (size >= 4) {
+        /* Two loads that overlap. */
+        head = (uint64_t)kvault__load_be32(data) << 32;
+        head |= (uint64_t)kvault__load_be32(data + size - 4) << (64 - 8 * size);
+        head |= size;
+    } else {
+        for (size_t i = 0; i < size; i++)
+            head |= (uint64_t)data[i] << (56 - 8 * i);
+        head |= size;
+    }
+    return (int64_t)(head ^ ((uint64_t)1 << 63));
+}
+
+/* Whether keys of this rank are equal. */
+static inline bool kvault__rank_is_whole(int64_t rank)
+{
+    return (rank & 0xff) < 8;
 }
 
 /* Below, at or above 0, as memcmp, a prefix first. */

@@ -93,7 +93,8 @@ kvault_status kvault__skip_order(const kvault_skiplist *list, const struct skip_
 
         if (!skip_has_bytes(list))
             return list->hooks.compare(list->hooks.context, key->object, probe->object, ret_order, reterr);
-        *ret_order = kvault__bytes_order(key->bytes, probe->bytes);
+        if (!kvault__rank_is_whole(node->rank))
+            *ret_order = kvault__bytes_order(key->bytes, probe->bytes);
     }
     return KVAULT_OK;
 }
