@@ -199,7 +199,7 @@ def test_objects_are_rows_of_columns(path: Path, folder: Path, run: Program) -> 
         ('{"a": {"$base64": "?"}}', 'column "a" holds i64: '),
         ('{"a": {"$ext": 5}}', 'column "a" holds i64: '),
         ('{"a": {"$map": [[{}, 1]]}}', 'column "a" holds i64: '),
-        ('{"a": ' + "[" * 900 + "]" * 900 + "}", "nested too deeply"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
     ],
 )
 def test_an_object_that_does_not_fit_is_named_and_nothing_is_stored(path: Path, line: str, words: str) -> None:
