@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -49,6 +50,22 @@ def test_info_of_another_programs_file(path: Path) -> None:
     told = call("info", path, "--json").json()
     assert told["format"] == "SQLite, of another program"
     assert told["tables"] == [{"table": "kv", "keys": 0}]
+
+
+def test_an_older_file_is_looked_into_and_the_way_on_is_told(folder: Path) -> None:
+    path = Path(shutil.copy(Path(__file__).parents[1] / "data" / "older-0.6.0.kv", folder / "older.kv"))
+    words = f'the columns in "{path}" have the layout of an older implementation: '
+    words += "`kohakuvault migrate` makes a new file of it"
+    for command in ("info", "stats"):
+        told = call(command, path, "--json").json()
+        assert [it["table"] for it in told["tables"]] == ["Media_2", "kv"]
+        assert told["columns"] == []
+        assert told["note"] == words
+        assert call(command, path).lines[-1] == words
+    assert call("columns", path) == (2, b"", f"kohakuvault: {words}\n")
+    assert call("verify", path).code == 0
+    assert call("ls", path, "--table", "media_2", "-n", "1").lines == ["image/000"]
+    assert len(call("ls", path).lines) == 4
 
 
 @both_ways

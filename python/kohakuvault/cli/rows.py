@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import IO, Any, NamedTuple
 
-from .._kvault import DataPacker
 from ..columns import ColumnBase, ColumnVault
 from ..errors import InvalidArgument, NotFound, SchemaError
 from ..vault import Vault
@@ -163,14 +162,13 @@ def _append(column: ColumnBase, rows: list[Row], place: int, form: Form) -> None
         raise _misfit(row, column, exc) from None
     try:
         column.extend(values)
-    except (*WRONG, SchemaError) as exc:
-        packer = DataPacker(column.dtype)
-        for row, value in zip(rows, values, strict=True):
+    except (*WRONG, SchemaError):
+        for row, value in zip(rows, values, strict=True):  # to find out which; the transaction undoes them all
             try:
-                packer.pack(value)
-            except WRONG as odd:
-                raise _misfit(row, column, odd) from None
-        raise _misfit(rows[0], column, exc) from None  # one of these rows breaks the schema
+                column.append(value)
+            except (*WRONG, SchemaError) as exc:
+                raise _misfit(row, column, exc) from None
+        raise
 
 
 def _misfit(row: Row, column: ColumnBase, exc: BaseException) -> Failure:

@@ -68,7 +68,7 @@ def _dtypes(texts: tuple[str, ...], records: str | None) -> dict[str, str]:
     for text in texts:
         name, separator, dtype = text.rpartition("=")
         if not separator and records is None:
-            raise InvalidArgument(f"--dtype {text}: want NAME=DTYPE")
+            raise InvalidArgument(f"--dtype {text}: want COLUMN=DTYPE")
         found[name if separator else str(records)] = dtype
     return found
 

@@ -67,8 +67,8 @@ def ls(
     """List keys: all of a table, or those that begin with PREFIX.
 
     They come in byte order, one a line. A key that is printable text is printed as it is; in any other, bytes that
-    are none are printed as \\xHH, a line
-    feed as \\n, and a backslash doubled. With --json each line is an object with the key and the size of its value.
+    are none are printed as \\xHH, a line feed as \\n, and a backslash doubled. With --json each line is an object with
+    the key and the size of its value.
     """
     if as_raw and (as_hex or as_json or with_size):
         raise click.UsageError("--raw prints keys alone, without --hex, --json or --long")
@@ -142,8 +142,7 @@ def cat(
     """Write values, or a range of their bytes, to standard output.
 
     They come one behind the other. A range is what a slice is in Python: START is included, STOP is not, either may
-    be left out, and a negative one
-    counts from the end. Only the pieces concerned are read, however large the value.
+    be left out, and a negative one counts from the end. Only the pieces concerned are read, however large the value.
     """
     names = [key_of(key, as_raw, as_hex) for key in keys]
     limits = slice(*parse_range(range_text or ":"))
@@ -182,8 +181,7 @@ def put(
     """Store a file as the value of KEY.
 
     SOURCE is a file; without it, or for `-`, the value comes from standard input. A value of any size takes little
-    memory. The old value stays until the new one is complete. FILE is made if it
-    is missing.
+    memory. The old value stays until the new one is complete. FILE is made if it is missing.
     """
     if text is not None and source is not None:
         raise click.UsageError("SOURCE and --text: the value comes from one of them")

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ..columns import ColumnVault
+from ..errors import InvalidArgument
 from ..kv import KVault
 from ..vault import Vault
 from .columns import describe, print_columns
@@ -32,6 +34,16 @@ def _tables(vault: Vault) -> list[dict[str, Any]]:
     return [{"table": name, "keys": len(vault.kv(name))} for name in vault.tables()]
 
 
+def _columns(vault: Vault) -> tuple[ColumnVault | None, str]:
+    """Return the columns, or None and why they cannot be read: an older implementation wrote them."""
+    columns = vault.columns()
+    try:
+        columns.list_columns()
+    except InvalidArgument as exc:
+        return None, one_line(str(exc))
+    return columns, ""
+
+
 @click.command()
 @file_argument
 @json_option
@@ -40,7 +52,9 @@ def info(file: Path, as_json: bool) -> None:
     check_exists(file)
     kind = _format_of(file)
     with reading(file) as vault:
-        sizes, tables, found = vault.stats(), _tables(vault), vault.columns().list_columns()
+        sizes, tables = vault.stats(), _tables(vault)
+        columns, note = _columns(vault)
+        found = columns.list_columns() if columns is not None else []
     if as_json:
         print_json(
             {
@@ -49,6 +63,7 @@ def info(file: Path, as_json: bool) -> None:
                 **{name: sizes[name] for name in SIZES},
                 "tables": tables,
                 "columns": [dict(zip(("column", "dtype", "length"), it, strict=True)) for it in found],
+                **({"note": note} if note else {}),
             }
         )
         return
@@ -65,6 +80,8 @@ def info(file: Path, as_json: bool) -> None:
     if found:
         print_lines([""])
         print_table(["column", "dtype", "length"], [[one_line(name), one_line(dtype), n] for name, dtype, n in found])
+    if note:
+        print_lines(["", note])
 
 
 # ---- stats ----
@@ -94,16 +111,17 @@ def _measure(kv: KVault) -> dict[str, Any]:
 def stats(file: Path, as_json: bool) -> None:
     """Measure a file, its tables and its columns.
 
-    Of the file: bytes, pages, free pages. Of each table: keys, and the bytes of keys and values. Of each
-    column: its length and bytes. It goes through all
-    keys, but reads no values.
+    Of the file: bytes, pages, free pages. Of each table: keys, and the bytes of keys and values. Of each column: its
+    length and bytes. It goes through all keys, but reads no values.
     """
     with reading(file) as vault:
         figures = vault.stats()
         tables = [_measure(vault.kv(name)) for name in vault.tables()]
-        found = describe(vault.columns())
+        columns, note = _columns(vault)
+        found = describe(columns) if columns is not None else []
     if as_json:
-        print_json({**{name: figures[name] for name in SIZES}, "tables": tables, "columns": found})
+        noted = {"note": note} if note else {}
+        print_json({**{name: figures[name] for name in SIZES}, "tables": tables, "columns": found, **noted})
         return
     print_table(["figure", "value"], [[name.replace("_", " "), figures[name]] for name in SIZES])
     if tables:
@@ -112,6 +130,8 @@ def stats(file: Path, as_json: bool) -> None:
     if found:
         print_lines([""])
         print_columns(found)
+    if note:
+        print_lines(["", note])
 
 
 # ---- verify, backup ----
