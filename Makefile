@@ -7,6 +7,7 @@ HOURS ?= 1
 
 demo: setup
 	python examples/demo.py
+	python examples/demo_index.py
 
 # The same with a value of 3 GiB.
 demo-large: setup
