@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-pytest.importorskip("click", reason="click is not installed")
-pytest.importorskip("rich", reason="rich is not installed")
+from program import call
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "cli.md"
@@ -93,6 +91,23 @@ def test_every_example_prints_what_the_page_says(folder: Path, page: Path, least
 )
 def test_an_example_that_prints_something_else_is_noticed(expected: str, printed: str, same: bool) -> None:
     assert matches(expected, printed) is same
+
+
+def test_the_examples_of_the_help_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "photos").mkdir()
+    (folder / "photos" / "cat.gif").write_bytes(b"GIF89a")
+    (folder / "weather.csv").write_text("time,temp\n1,23.5\n", encoding="utf-8")
+    (folder / "log.jsonl").write_text('{"id": 1}\n', encoding="utf-8")
+    count = 0
+    for command in ("import", "export"):
+        for line in call(command, "--help").lines:
+            if line.startswith("  kohakuvault "):
+                assert call(*line.split()[1:]).code == 0, line
+                count += 1
+    assert count == 6
+    assert (folder / "weather2.csv").read_bytes() == (folder / "weather.csv").read_bytes()
+    assert (folder / "copies" / "cat.gif").read_bytes() == b"GIF89a"
 
 
 def test_every_command_and_option_has_its_place() -> None:

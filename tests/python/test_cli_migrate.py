@@ -162,6 +162,26 @@ def test_a_large_value_comes_over_as_a_stream(older: Path, folder: Path) -> None
         assert kv["large"] == large
 
 
+def test_a_change_that_was_broken_off_is_not_read_as_done(older: Path, folder: Path) -> None:
+    torn = folder / "torn.db"
+    db = sqlite3.connect(older, isolation_level=None)
+    db.execute("pragma journal_mode = delete")
+    db.execute("pragma cache_size = 5")
+    db.execute("begin immediate")
+    db.execute("update kv set value = zeroblob(50000)")
+    db.execute("update Media_2 set value = zeroblob(5000)")
+    shutil.copy(older, torn)
+    shutil.copy(f"{older}-journal", f"{torn}-journal")
+    db.execute("rollback")
+    db.close()
+    before = sums(folder)
+    ended = call("migrate", torn, folder / "new.kv")
+    assert ended.code == 1
+    assert ended.err.startswith(f"kohakuvault: {torn} was left amid a change, by its journal {torn}-journal: ")
+    assert ended.err.count("\n") == 1
+    assert sums(folder) == before
+
+
 @pytest.mark.slow
 def test_any_damage_is_an_error_in_a_line_or_a_whole_copy(older: Path, folder: Path) -> None:
     sound = older.read_bytes()

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ..errors import CorruptData, InvalidArgument
+from ..errors import CorruptData, InvalidArgument, IoError
 
 TYPE_CHECKING = False  # see cache.py
 if TYPE_CHECKING:
@@ -56,15 +56,24 @@ class OlderFile:
     """One open file, as a context; the file and its log are never written to."""
 
     def __init__(self, path: Path) -> None:
-        # Where there is no log nobody has the file open, and SQLite is told to make none either.
-        log_is_there = os.path.exists(f"{path}-wal")
+        # Where there is no log nobody is writing, and SQLite is told to make none either. Where there is one it counts:
+        # a WAL holds commits; a journal that would have to be played back into the file is an error.
+        log_is_there = any(os.path.exists(f"{path}{suffix}") for suffix in ("-wal", "-journal"))
         uri = path.absolute().as_uri() + "?mode=ro" + ("" if log_is_there else "&immutable=1")
         self._db = sqlite3.connect(uri, uri=True, isolation_level=None)
         self._path = path
 
     def __enter__(self) -> Self:
         self._db.execute("BEGIN")  # one state of the file for all that is read
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        try:
+            (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        except sqlite3.OperationalError as exc:
+            if not os.path.exists(f"{self._path}-journal"):
+                raise
+            raise IoError(
+                f"{self._path} was left amid a change, by its journal {self._path}-journal: {exc}; "
+                "open it, or a copy of both, with the program that wrote it"
+            ) from exc
         if application == OUR_APPLICATION_ID:
             raise InvalidArgument(f"{self._path} has the format of this version already")
         self._names = [name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -136,6 +136,11 @@ def import_command(
     CSV goes into columns, whose names are in its first line, and so do JSON Lines with --columns or --records: behind
     what is there. A column that is missing is made, with the dtype that the first rows fit, or that of --dtype.
     All lines are stored, or none.
+
+    \b
+    kohakuvault import media.kv photos --prefix photos/
+    kohakuvault import data.kv weather.csv --dtype time=u32
+    kohakuvault import data.kv log.jsonl --records log
     """
     begin = from_text(prefix)
     kind = _format_of(source, given, source.is_dir())
@@ -207,6 +212,11 @@ def export_command(
 
     CSV takes columns, and so do JSON Lines with --columns, --column or --records; columns side by side have to be
     of one length. Whatever is written appears only when it is complete.
+
+    \b
+    kohakuvault export media.kv copies --prefix photos/
+    kohakuvault export data.kv - --records log
+    kohakuvault export data.kv weather2.csv --column time --column temp
     """
     begin = from_text(prefix)
     to_pipe = str(dest) == PIPE
