@@ -1,123 +1,13 @@
-/* kv_operations.c - see kv_operations.h. */
-#include "kv_operations.h"
-
+/* kv_operations.c - the operations on keys and values, and on the file as a whole. See operations.h. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { SMALL_KEYS = 40, SMALL = 120, MEDIUM = 60000, LARGE = 300000, STREAM = 700000 };
-
-#define STEP(call)                                                                                                     \
-    do {                                                                                                               \
-        if (rc >= 0)                                                                                                   \
-            rc = (call);                                                                                               \
-    } while (0)
-
-static kvault_slice text(const char *words)
-{
-    return (kvault_slice){ words, strlen(words) };
-}
-
-/* Bytes that differ from value to value and from place to place; the first `size` of them. */
-static kvault_slice bytes(size_t size, unsigned seed)
-{
-    static uint8_t all[8][STREAM];
-    static bool made[8];
-
-    for (size_t i = 0; i < STREAM && !made[seed]; i++)
-        all[seed][i] = (uint8_t)(i * 131 + i / 251 + seed * 57);
-    made[seed] = true;
-    return (kvault_slice){ all[seed], size };
-}
-
-/* ---- the subject ---- */
-
-kvault_status subject_open(struct subject *subject, kvault_error *reterr)
-{
-    kvault_options options;
-    kvault_status rc;
-
-    kvault_options_init(&options);
-    options.enable_wal = !subject->without_wal;
-    options.durability = subject->durable ? KVAULT_DURABILITY_FULL : KVAULT_DURABILITY_NORMAL;
-    options.busy_timeout_ms = 100;
-    rc = kvault_open(subject->path, &options, &subject->vault, reterr);
-    if (rc < 0)
-        return rc;
-    rc = kvault_kv_open(subject->vault, NULL, &subject->kv, reterr);
-    if (rc < 0) {
-        (void)kvault_close(subject->vault, NULL); /* nothing is pending */
-        kvault_free(subject->vault);
-        subject->vault = NULL;
-    }
-    return rc;
-}
-
-kvault_status subject_close(struct subject *subject, kvault_error *reterr)
-{
-    kvault_status rc = subject->vault ? kvault_close(subject->vault, reterr) : KVAULT_OK;
-
-    if (rc < 0)
-        return rc;
-    kvault_kv_free(subject->kv);
-    kvault_free(subject->vault);
-    subject->kv = NULL;
-    subject->vault = NULL;
-    return rc;
-}
-
-static uint64_t mix(uint64_t hash, kvault_slice data)
-{
-    const uint8_t *at = data.data;
-
-    hash = (hash ^ data.size) * 0x9E3779B97F4A7C15u;
-    for (size_t i = 0; i < data.size; i++)
-        hash = (hash ^ at[i]) * 0x100000001B3u;
-    return hash;
-}
-
-static kvault_status digest_scan(kvault_kv *kv, bool reverse, uint64_t *ret_digest, kvault_error *reterr)
-{
-    kvault_kv_scan_options all = { .with_values = true, .reverse = reverse, .limit = UINT64_MAX };
-    kvault_kv_scan *scan = NULL;
-    kvault_slice key, value;
-    uint64_t digest = 1;
-    kvault_status rc = kvault_kv_scan_open(kv, &all, &scan, reterr);
-
-    while (rc == KVAULT_OK) {
-        rc = kvault_kv_scan_next(scan, &key, &value, reterr);
-        if (rc == KVAULT_OK) /* a sum, so that the order does not matter */
-            digest += mix(mix(14695981039346656037u, key), value);
-    }
-    kvault_kv_scan_free(scan);
-    *ret_digest = digest;
-    return rc < 0 ? rc : KVAULT_OK;
-}
-
-kvault_status subject_digest(struct subject *subject, uint64_t *ret_digest, kvault_error *reterr)
-{
-    return digest_scan(subject->kv, false, ret_digest, reterr);
-}
-
-kvault_status operation_fill(struct subject *subject, kvault_error *reterr)
-{
-    kvault_status rc = kvault_begin(subject->vault, reterr);
-    char key[16];
-
-    for (int i = 0; i < SMALL_KEYS; i++) {
-        (void)snprintf(key, sizeof key, "k%02d", i);
-        STEP(kvault_kv_put(subject->kv, text(key), bytes(SMALL + (size_t)i, 0), reterr));
-    }
-    STEP(kvault_kv_put(subject->kv, text("medium"), bytes(MEDIUM, 1), reterr));
-    STEP(kvault_kv_put(subject->kv, text("large"), bytes(LARGE, 2), reterr));
-    STEP(kvault_commit(subject->vault, reterr));
-    return rc;
-}
+#include "operations.h"
 
 /* Something in the log, so that reads look there too. */
 static kvault_status prepare_log(struct subject *subject, kvault_error *reterr)
 {
-    return kvault_kv_put(subject->kv, text("k05"), bytes(SMALL, 3), reterr);
+    return kvault_kv_put(subject->kv, text("k05"), operation_bytes(SMALL, 3), reterr);
 }
 
 /* ---- open and close ---- */
@@ -136,22 +26,22 @@ static kvault_status run_close(struct subject *subject, kvault_error *reterr)
 
 static kvault_status run_put_new(struct subject *subject, kvault_error *reterr)
 {
-    return kvault_kv_put(subject->kv, text("new"), bytes(SMALL, 3), reterr);
+    return kvault_kv_put(subject->kv, text("new"), operation_bytes(SMALL, 3), reterr);
 }
 
 static kvault_status run_put_over(struct subject *subject, kvault_error *reterr)
 {
-    return kvault_kv_put(subject->kv, text("medium"), bytes(MEDIUM / 2, 3), reterr);
+    return kvault_kv_put(subject->kv, text("medium"), operation_bytes(MEDIUM / 2, 3), reterr);
 }
 
 static kvault_status run_put_large(struct subject *subject, kvault_error *reterr)
 {
-    return kvault_kv_put(subject->kv, text("k07"), bytes(LARGE, 3), reterr);
+    return kvault_kv_put(subject->kv, text("k07"), operation_bytes(LARGE, 3), reterr);
 }
 
 static kvault_status run_put_over_large(struct subject *subject, kvault_error *reterr)
 {
-    return kvault_kv_put(subject->kv, text("large"), bytes(SMALL, 3), reterr);
+    return kvault_kv_put(subject->kv, text("large"), operation_bytes(SMALL, 3), reterr);
 }
 
 static kvault_status run_delete(struct subject *subject, kvault_error *reterr)
@@ -170,7 +60,7 @@ static kvault_status run_pop(struct subject *subject, kvault_error *reterr)
     kvault_status rc = kvault_kv_pop(subject->kv, text("large"), &value, reterr);
 
     if (rc == KVAULT_OK)
-        subject->wrong |= value.size != LARGE || memcmp(value.data, bytes(LARGE, 2).data, LARGE) != 0;
+        subject->wrong |= value.size != LARGE || memcmp(value.data, operation_bytes(LARGE, 2).data, LARGE) != 0;
     kvault_buf_free(&value);
     return rc;
 }
@@ -190,7 +80,7 @@ static kvault_status run_pop_last(struct subject *subject, kvault_error *reterr)
 static kvault_status run_add(struct subject *subject, kvault_error *reterr)
 {
     kvault_buf value = KVAULT_BUF_INIT;
-    kvault_status rc = kvault_kv_add(subject->kv, text("new"), bytes(SMALL, 3), &value, reterr);
+    kvault_status rc = kvault_kv_add(subject->kv, text("new"), operation_bytes(SMALL, 3), &value, reterr);
 
     subject->wrong |= rc == KVAULT_END;
     kvault_buf_free(&value);
@@ -200,7 +90,7 @@ static kvault_status run_add(struct subject *subject, kvault_error *reterr)
 static kvault_status run_add_over(struct subject *subject, kvault_error *reterr)
 {
     kvault_buf value = KVAULT_BUF_INIT;
-    kvault_status rc = kvault_kv_add(subject->kv, text("large"), bytes(SMALL, 3), &value, reterr);
+    kvault_status rc = kvault_kv_add(subject->kv, text("large"), operation_bytes(SMALL, 3), &value, reterr);
 
     subject->wrong |= rc == KVAULT_OK || (rc == KVAULT_END && value.size != LARGE);
     kvault_buf_free(&value);
@@ -221,8 +111,8 @@ static kvault_status run_get(struct subject *subject, kvault_error *reterr)
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && rc >= 0; i++) {
         rc = kvault_kv_get(subject->kv, text(wanted[i].key), got, sizeof got, &size, reterr);
         if (rc >= 0)
-            subject->wrong |=
-                rc != KVAULT_OK || size != wanted[i].size || memcmp(got, bytes(size, wanted[i].seed).data, size) != 0;
+            subject->wrong |= rc != KVAULT_OK || size != wanted[i].size ||
+                              memcmp(got, operation_bytes(size, wanted[i].seed).data, size) != 0;
     }
     return rc;
 }
@@ -235,7 +125,7 @@ static kvault_status run_read(struct subject *subject, kvault_error *reterr)
 
     if (rc >= 0)
         subject->wrong |= rc != KVAULT_OK || size != sizeof got ||
-                          memcmp(got, (const uint8_t *)bytes(LARGE, 2).data + 260000, size) != 0;
+                          memcmp(got, (const uint8_t *)operation_bytes(LARGE, 2).data + 260000, size) != 0;
     return rc;
 }
 
@@ -265,7 +155,7 @@ static kvault_status run_put_many(struct subject *subject, kvault_error *reterr)
 
     for (int i = 0; i < 20; i++) {
         (void)snprintf(keys[i], sizeof keys[i], "m%d", i);
-        pairs[i] = (kvault_kv_pair){ text(keys[i]), bytes(i == 9 ? LARGE : SMALL, 4) };
+        pairs[i] = (kvault_kv_pair){ text(keys[i]), operation_bytes(i == 9 ? LARGE : SMALL, 4) };
     }
     return kvault_kv_put_many(subject->kv, pairs, 20, reterr);
 }
@@ -302,9 +192,9 @@ static kvault_status run_clear(struct subject *subject, kvault_error *reterr)
 static kvault_status run_scan(struct subject *subject, kvault_error *reterr)
 {
     uint64_t there = 0, back = 0;
-    kvault_status rc = digest_scan(subject->kv, false, &there, reterr);
+    kvault_status rc = subject_digest_keys(subject->kv, false, &there, reterr);
 
-    STEP(digest_scan(subject->kv, true, &back, reterr));
+    STEP(subject_digest_keys(subject->kv, true, &back, reterr));
     if (rc >= 0)
         subject->wrong |= there != back;
     return rc;
@@ -326,8 +216,8 @@ static kvault_status prepare_pending(struct subject *subject, kvault_error *rete
 {
     kvault_status rc = cache_on(subject, reterr);
 
-    STEP(kvault_kv_put(subject->kv, text("pending"), bytes(SMALL, 4), reterr));
-    STEP(kvault_kv_put(subject->kv, text("large"), bytes(MEDIUM, 4), reterr));
+    STEP(kvault_kv_put(subject->kv, text("pending"), operation_bytes(SMALL, 4), reterr));
+    STEP(kvault_kv_put(subject->kv, text("large"), operation_bytes(MEDIUM, 4), reterr));
     STEP(kvault_kv_delete(subject->kv, text("k02"), reterr));
     return rc;
 }
@@ -342,15 +232,15 @@ static kvault_status prepare_nearly_full(struct subject *subject, kvault_error *
 {
     kvault_status rc = prepare_pending(subject, reterr);
 
-    STEP(kvault_kv_put(subject->kv, text("c1"), bytes(MEDIUM, 4), reterr));
-    STEP(kvault_kv_put(subject->kv, text("c2"), bytes(MEDIUM, 5), reterr));
+    STEP(kvault_kv_put(subject->kv, text("c1"), operation_bytes(MEDIUM, 4), reterr));
+    STEP(kvault_kv_put(subject->kv, text("c2"), operation_bytes(MEDIUM, 5), reterr));
     return rc;
 }
 
 /* The write that reaches the threshold flushes; it is pending whether or not that goes well. */
 static kvault_status run_put_cached(struct subject *subject, kvault_error *reterr)
 {
-    return kvault_kv_put(subject->kv, text("c3"), bytes(MEDIUM, 6), reterr);
+    return kvault_kv_put(subject->kv, text("c3"), operation_bytes(MEDIUM, 6), reterr);
 }
 
 /* A value larger than the capacity commits at once, with all that is pending before it. */
@@ -359,7 +249,7 @@ static kvault_status run_put_past_cache(struct subject *subject, kvault_error *r
     kvault_blob *blob = NULL;
     kvault_status rc = kvault_blob_open_write(subject->kv, text("stream"), &blob, reterr);
 
-    STEP(kvault_blob_write(blob, bytes(STREAM, 4), reterr));
+    STEP(kvault_blob_write(blob, operation_bytes(STREAM, 4), reterr));
     STEP(kvault_blob_publish(blob, reterr));
     kvault_blob_free(blob);
     return rc;
@@ -371,7 +261,7 @@ static kvault_status run_cache_lock(struct subject *subject, kvault_error *reter
 
     if (rc < 0)
         return rc;
-    rc = kvault_kv_put(subject->kv, text("locked"), bytes(SMALL, 4), reterr);
+    rc = kvault_kv_put(subject->kv, text("locked"), operation_bytes(SMALL, 4), reterr);
     left = kvault_cache_unlock(subject->vault, rc < 0 ? NULL : reterr);
     return rc < 0 ? rc : left;
 }
@@ -380,7 +270,7 @@ static kvault_status run_cache_lock(struct subject *subject, kvault_error *reter
 
 static kvault_status run_stream_write(struct subject *subject, kvault_error *reterr)
 {
-    kvault_slice all = bytes(STREAM, 5);
+    kvault_slice all = operation_bytes(STREAM, 5);
     kvault_blob *blob = NULL;
     kvault_status rc = kvault_blob_open_write(subject->kv, text("large"), &blob, reterr);
 
@@ -396,7 +286,7 @@ static kvault_status run_stream_abort(struct subject *subject, kvault_error *ret
     kvault_blob *blob = NULL;
     kvault_status rc = kvault_blob_open_write(subject->kv, text("large"), &blob, reterr);
 
-    STEP(kvault_blob_write(blob, bytes(STREAM, 5), reterr));
+    STEP(kvault_blob_write(blob, operation_bytes(STREAM, 5), reterr));
     if (blob)
         kvault_blob_abort(blob);
     kvault_blob_free(blob);
@@ -408,7 +298,7 @@ static kvault_status run_append(struct subject *subject, kvault_error *reterr)
     kvault_blob *blob = NULL;
     kvault_status rc = kvault_blob_open_append(subject->kv, text("large"), &blob, reterr);
 
-    STEP(kvault_blob_write(blob, bytes(LARGE, 5), reterr));
+    STEP(kvault_blob_write(blob, operation_bytes(LARGE, 5), reterr));
     STEP(kvault_blob_publish(blob, reterr));
     kvault_blob_free(blob);
     return rc;
@@ -419,7 +309,7 @@ static kvault_status run_append_inline(struct subject *subject, kvault_error *re
     kvault_blob *blob = NULL;
     kvault_status rc = kvault_blob_open_append(subject->kv, text("k30"), &blob, reterr);
 
-    STEP(kvault_blob_write(blob, bytes(SMALL, 5), reterr));
+    STEP(kvault_blob_write(blob, operation_bytes(SMALL, 5), reterr));
     STEP(kvault_blob_publish(blob, reterr));
     kvault_blob_free(blob);
     return rc;
@@ -428,7 +318,7 @@ static kvault_status run_append_inline(struct subject *subject, kvault_error *re
 static kvault_status run_stream_read(struct subject *subject, kvault_error *reterr)
 {
     static uint8_t got[70000];
-    const uint8_t *want = bytes(LARGE, 2).data;
+    const uint8_t *want = operation_bytes(LARGE, 2).data;
     kvault_blob *blob = NULL;
     kvault_status rc = kvault_blob_open_read(subject->kv, text("large"), &blob, reterr);
     size_t size = 1;
@@ -448,14 +338,14 @@ static kvault_status run_stream_read(struct subject *subject, kvault_error *rete
 
 static kvault_status in_transaction(struct subject *subject, kvault_error *reterr)
 {
-    kvault_status rc = kvault_kv_put(subject->kv, text("outer"), bytes(LARGE, 4), reterr);
+    kvault_status rc = kvault_kv_put(subject->kv, text("outer"), operation_bytes(LARGE, 4), reterr);
 
     STEP(kvault_kv_delete(subject->kv, text("k03"), reterr));
     STEP(kvault_begin(subject->vault, reterr));
-    STEP(kvault_kv_put(subject->kv, text("undone"), bytes(SMALL, 4), reterr));
+    STEP(kvault_kv_put(subject->kv, text("undone"), operation_bytes(SMALL, 4), reterr));
     STEP(kvault_rollback(subject->vault, reterr));
     STEP(kvault_begin(subject->vault, reterr));
-    STEP(kvault_kv_put(subject->kv, text("inner"), bytes(SMALL, 4), reterr));
+    STEP(kvault_kv_put(subject->kv, text("inner"), operation_bytes(SMALL, 4), reterr));
     STEP(kvault_commit(subject->vault, reterr));
     return rc;
 }
@@ -494,13 +384,13 @@ static kvault_status run_snapshot(struct subject *subject, kvault_error *reterr)
     uint64_t before = 0, during = 0;
     kvault *snapshot = NULL;
     kvault_kv *kv = NULL;
-    kvault_status rc = digest_scan(subject->kv, false, &before, reterr);
+    kvault_status rc = subject_digest_keys(subject->kv, false, &before, reterr);
 
     STEP(kvault_snapshot(subject->vault, &snapshot, reterr));
     STEP(kvault_kv_open(snapshot, NULL, &kv, reterr));
     if (!subject->without_wal) /* there a snapshot holds off commits */
-        STEP(kvault_kv_put(subject->kv, text("k05"), bytes(SMALL, 6), reterr));
-    STEP(digest_scan(kv, false, &during, reterr));
+        STEP(kvault_kv_put(subject->kv, text("k05"), operation_bytes(SMALL, 6), reterr));
+    STEP(subject_digest_keys(kv, false, &during, reterr));
     if (rc >= 0)
         subject->wrong |= before != during;
     kvault_kv_free(kv);
@@ -554,7 +444,7 @@ static kvault_status run_stats(struct subject *subject, kvault_error *reterr)
     return rc;
 }
 
-const struct operation operations[] = {
+const struct operation kv_operations[] = {
     { .name = "open", .from_closed = true, .run = run_open },
     { .name = "open a new file", .from_closed = true, .from_nothing = true, .run = run_open },
     { .name = "open after a crash", .from_closed = true, .from_crash = true, .run = run_open },
@@ -599,4 +489,4 @@ const struct operation operations[] = {
     { .name = "verify", .prepare = prepare_log, .run = run_verify },
     { .name = "stats", .prepare = prepare_log, .run = run_stats },
 };
-const int operation_count = sizeof operations / sizeof operations[0];
+const int kv_operation_count = sizeof kv_operations / sizeof kv_operations[0];

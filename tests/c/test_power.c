@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "fault_vfs.h"
-#include "kv_operations.h"
+#include "operations.h"
 #include "power_cut.h"
 
 enum { STEPS_MAX = 40, CUTS_WAITING_MAX = 2000, VALUE_MAX = 600000 };
