@@ -875,6 +875,12 @@ def test_a_subclass_keeps_its_class_and_attributes(path: Path) -> None:
     gc.collect()
 
 
+def test_the_older_implementations_module_has_the_name_it_had() -> None:
+    from kohakuvault import proxy
+
+    assert proxy.KVault is KVault
+
+
 def test_importing_is_light() -> None:
     script = """
 import sys
