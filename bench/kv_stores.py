@@ -36,7 +36,7 @@ class KohakuVault:
     def __init__(self, folder: str, cache_kb: int = 65536) -> None:
         from kohakuvault import KVault
 
-        self.kv: Any = KVault(os.path.join(folder, "kv.db"), cache_kb=cache_kb)
+        self.kv: Any = KVault(os.path.join(folder, "kv.db"), **self.options(cache_kb))
         self.get: Callable[[bytes], bytes] = self.kv.__getitem__
         self.put = self.kv.put
         self.contains = self.kv.__contains__
@@ -48,6 +48,9 @@ class KohakuVault:
         self.items = self.kv.items
         self.checkpoint = self.kv.checkpoint
         self.close = self.kv.close
+
+    def options(self, cache_kb: int) -> dict[str, Any]:
+        return {"cache_kb": cache_kb}
 
     def keys(self) -> Iterable[bytes]:
         return iter(self.kv.keys())
@@ -67,6 +70,13 @@ class KohakuVault6(KohakuVault):
 
     def keys(self) -> Iterable[bytes]:
         return iter(self.kv.keys(limit=1 << 40))
+
+
+class KohakuVault11(KohakuVault):
+    """Version 1.1.0, whose readers have page caches of their own."""
+
+    def options(self, cache_kb: int) -> dict[str, Any]:
+        return {"cache_kb": cache_kb, "reader_cache_kb": min(cache_kb, 8192)}
 
 
 class Sqlite3:
@@ -187,7 +197,7 @@ class Diskcache:
     def checkpoint(self) -> None:
         self.cache._sql("pragma wal_checkpoint").fetchall()
 
-    def put_file(self, key: bytes, reader: Any) -> None:
+    def put_file(self, key: bytes, reader: Any, size: int | None = None) -> None:
         self.cache.set(key, reader, read=True)
 
     def get_to_file(self, key: bytes, writer: Any) -> None:
@@ -220,7 +230,7 @@ class File:
     def path(self, key: bytes) -> str:
         return os.path.join(self.folder, key.decode())
 
-    def put_file(self, key: bytes, reader: Any) -> None:
+    def put_file(self, key: bytes, reader: Any, size: int | None = None) -> None:
         with open(self.path(key), "wb") as out:
             shutil.copyfileobj(reader, out, 1 << 20)
 
@@ -235,7 +245,7 @@ class File:
 OPENERS: dict[str, Callable[..., Any]] = {
     "ours": KohakuVault,
     "R6": KohakuVault6,
-    "R11": KohakuVault,
+    "R11": KohakuVault11,
     "sqlite3": Sqlite3,
     "lmdb": Lmdb,
     "diskcache": Diskcache,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import random
+import threading
 from collections.abc import Callable, Iterator
+from itertools import count as count_from
 from itertools import cycle, islice
 from typing import Any
 
@@ -13,6 +15,7 @@ from measure import Contender, Row, Settings, timed
 
 BODIES = [random.Random(i).randbytes(1 << 20) for i in range(2)]
 PREFIX_KEYS = 100
+STREAMED = 64  # MiB in one operation of `Streamer`
 
 
 def key_of(number: int) -> bytes:
@@ -160,7 +163,7 @@ class Walker:
 
 
 class Blank(io.RawIOBase):
-    """A reader of so many MiB, each with its number; a writer that counts and looks at the numbers."""
+    """A reader of so many bytes, a MiB again and again; a writer that counts, and compares the beginnings."""
 
     def __init__(self, size: int) -> None:
         self.left, self.got = size, 0
@@ -178,39 +181,73 @@ class Blank(io.RawIOBase):
         return count
 
 
+class Gated(Blank):
+    """The same, that lets no more through than it was allowed: so a large value can be moved slice by slice."""
+
+    def __init__(self, size: int, gate: threading.Semaphore, passed: threading.Semaphore) -> None:
+        super().__init__(size)
+        self.gate, self.passed = gate, passed
+
+    def read(self, size: int = -1) -> bytes:
+        if self.left:
+            self.gate.acquire()
+        data = super().read(size)
+        if data:
+            self.passed.release()
+        return data
+
+    def write(self, data: Any) -> int:
+        self.gate.acquire()
+        count = super().write(data)
+        self.passed.release()
+        return count
+
+
 class Streamer:
-    """Values of `size` bytes in and out, 1 MiB at a time; four keys, so that what is written replaces."""
+    """Values of `size` MiB in or out, 1 MiB at a time, over and over; two keys, so that what is written replaces.
+
+    An operation is 64 MiB, so that a slice has its share of checkpoints. A thread does the work, since a library takes
+    a whole file at once; what the end of a value costs is in the slice after it.
+    """
 
     def __init__(self, folder: str, library: str, size: int, way: str) -> None:
         self.store = open_store(library, folder)
-        self.size, self.turn = size, 0
-        for number in range(4):
-            self.store.put_file(key_of(number), Blank(size))
-        self.run = getattr(self, way)
+        self.size = size << 20
+        self.gate, self.passed = threading.Semaphore(0), threading.Semaphore(0)
+        self.failure: list[BaseException] = []
+        self.store.put_file(key_of(0), Blank(self.size), size=self.size)
+        threading.Thread(target=self.work, args=(getattr(self, way),), daemon=True).start()
 
-    def put_file(self, count: int) -> None:
-        for _ in range(count):
-            self.turn += 1
-            self.store.put_file(key_of(self.turn % 4), Blank(self.size))
+    def work(self, move: Callable[[int], None]) -> None:
+        try:
+            for turn in count_from(0):
+                move(turn)
+        except BaseException as exc:
+            self.failure.append(exc)
+            self.passed.release(1 << 20)
 
-    def get_to_file(self, count: int) -> None:
-        for _ in range(count):
-            self.turn += 1
-            sink = Blank(0)
-            self.store.get_to_file(key_of(self.turn % 4), sink)
-            assert sink.got == self.size
+    def put_file(self, turn: int) -> None:
+        self.store.put_file(key_of(turn % 2), Gated(self.size, self.gate, self.passed), size=self.size)
 
-    def close(self) -> None:
-        self.store.close()
+    def get_to_file(self, turn: int) -> None:
+        sink = Gated(0, self.gate, self.passed)
+        self.store.get_to_file(key_of(0), sink)
+        assert sink.got == self.size
+
+    def run(self, count: int) -> None:
+        self.gate.release(count * STREAMED)
+        for _ in range(count * STREAMED):
+            self.passed.acquire()
+        assert not self.failure, self.failure
 
 
-def between(factory: str, libraries: dict[str, float | None], **options: Any) -> dict[str, Any]:
+def between(factory: str, libraries: dict[str, float | None], *, burst: int = 1, **options: Any) -> dict[str, Any]:
     """The arguments of a row in which ours and the others do the same: what is measured, and the goals."""
 
     def contender(library: str) -> Contender:
         return Contender(library, "rows_kv", factory, {"library": library, **options}, NEEDS[library])
 
-    measure: Callable[..., Any] = timed(contender("ours"), [contender(library) for library in libraries])
+    measure: Callable[..., Any] = timed(contender("ours"), [contender(library) for library in libraries], burst)
     return {"measure": measure, "goals": {name: goal for name, goal in libraries.items() if goal is not None}}
 
 
@@ -225,7 +262,8 @@ def rows(settings: Settings) -> list[Row]:
         return between("Reader", libraries, keys=keys, size=size, **options)
 
     def streaming(way: str, **goals: float | None) -> dict[str, Any]:
-        return between("Streamer", goals, size=max(2, settings.sized(64)) << 20, way=way)
+        size = max(2, settings.sized(2048) // STREAMED) * STREAMED
+        return between("Streamer", goals, burst=size // STREAMED, size=size, way=way)
 
     short = "bulk_and_checkpoint"
     scanned = {"sqlite3": None, "lmdb": 0.7, "R11": 2.5}
@@ -265,12 +303,12 @@ def rows(settings: Settings) -> list[Row]:
             )
             for size, goal in ((100, 1.3), (1024, 2.5), (16384, 4))
         ),
-        Row("3", "get, working set larger than the cache, 1 KiB", **reading(1024, small, beside, cache_kb=4096)),
+        Row("3", "get, working set larger than the cache, 1 KiB", **reading(1024, small, beside, cache_kb=16384)),
         Row("3", "in, hit", **reading(100, small, {"lmdb": 1.0, "R11": None, "sqlite3": None}, way="hit")),
         Row("3", "in, miss", **reading(100, small, {"lmdb": 1.0, "R11": None, "sqlite3": None}, way="miss")),
         Row("3", "len", **reading(100, small, {"lmdb": None, "R11": None}, way="length")),
         Row("3", "get_many of 100, 100 B", **reading(100, small, {"R11": None}, way="get_many")),
-        Row("4", "get cold, random 16 KiB", **reading(16384, settings.sized(16_000), cold, cache_kb=1024)),
+        Row("4", "get cold, random 16 KiB", **reading(16384, settings.sized(16_000), cold, cache_kb=8192)),
         Row("5", "iterate keys, a million", **between("Walker", scanned, keys=million, size=100, way="keys")),
         Row("5", "iterate items, a million", **between("Walker", scanned, keys=million, size=100, way="items")),
         Row(
@@ -280,6 +318,6 @@ def rows(settings: Settings) -> list[Row]:
                 100, max(200, small // 200 * 200), {"sqlite3": 0.7, "lmdb": 0.7, "R6": 4, "R11": 4}, way="prefix"
             ),
         ),
-        Row("6", "stream in, 64 MiB a value", **streaming("put_file", R6=2, R11=2, diskcache=None, file=None)),
-        Row("6", "stream out, 64 MiB a value", **streaming("get_to_file", R6=1, R11=1, diskcache=None, file=0.5)),
+        Row("6", "stream in, 2 GiB, each 64 MiB", **streaming("put_file", R6=2, R11=2, diskcache=None, file=None)),
+        Row("6", "stream out, 2 GiB, each 64 MiB", **streaming("get_to_file", R6=1, R11=1, diskcache=None, file=0.5)),
     ]

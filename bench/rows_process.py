@@ -26,6 +26,8 @@ from rows_kv import Blank, Reader, fill, key_of, value_of
 class Threads:
     """`Reader`'s work, split over so many threads."""
 
+    parallel = True
+
     def __init__(self, threads: int, folder: str, keys: int, size: int, way: str, cache_kb: int = 65536) -> None:
         self.reader = Reader(folder, "ours", keys, size, "get", cache_kb)
         self.size, self.way, self.threads = size, way, threads
@@ -76,6 +78,8 @@ class Sink:
 class Processes:
     """The same, split over so many processes."""
 
+    parallel = True
+
     def __init__(self, processes: int, folder: str, keys: int, size: int, way: str, cache_kb: int = 65536) -> None:
         reader = Reader(folder, "ours", keys, size, "get", cache_kb)
         reader.close()
@@ -116,6 +120,8 @@ def read_when_told(pipe: Connection, folder: str, keys: list[bytes], size: int, 
 
 class BesideAWriter:
     """Values read while a process of its own writes others, as fast as it can, in this slice alone."""
+
+    parallel = True
 
     def __init__(self, library: str, folder: str, keys: int, size: int) -> None:
         self.store = open_store(library, folder)

@@ -8,7 +8,8 @@ one goes out, `{"value": ...}` or `{"error": ...}`. What the work prints goes to
 
 A work is a function `run(count)`, which does `count` operations and raises if a result is wrong; or an object
 with such a method, and, if it needs them, `prepare(count)` (not timed, before each slice), `close()`, and any
-others that its row calls by name.
+others that its row calls by name. Time in which other programs kept it from the processors is not counted, unless
+its attribute `parallel` says that several threads or processes of its own work at once.
 """
 
 from __future__ import annotations
@@ -20,9 +21,20 @@ import os
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Any
 
 LONGEST = 1 << 30  # operations in one slice
+
+
+def kept_waiting() -> float:
+    """Return the seconds in which threads of this process could have run, and other programs had the processors."""
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        # A thread may end meanwhile; a kernel may not count.
+        with suppress(OSError), open(f"/proc/self/task/{task}/schedstat") as file:
+            total += int(file.read().split()[1])
+    return total / 1e9
 
 
 class Timed:
@@ -37,9 +49,13 @@ class Timed:
         """Do `count` operations and return the seconds they took."""
         if self.prepare is not None:
             self.prepare(count)
-        began = time.perf_counter()
+        waited, worked, began = kept_waiting(), time.process_time(), time.perf_counter()
         self.run(count)
-        return time.perf_counter() - began
+        took = time.perf_counter() - began
+        if getattr(self.work, "parallel", False):
+            return took
+        # Never less than it worked: a thread of the library's own may have waited while this one did not.
+        return max(took - (kept_waiting() - waited), time.process_time() - worked)
 
     def calibrate(self, seconds: float) -> int:
         """Return how many operations fill a slice; warms everything up on the way."""
