@@ -32,6 +32,8 @@ static kvault_status checkpoint_locked(struct engine *engine, int hold_ms, const
     if (!done.ran)
         goto out;
     atomic_fetch_add_explicit(&engine->checkpoints, 1, memory_order_relaxed); /* a statistic */
+    if (done.complete)
+        engine->log_tried_bytes = 0; /* the next commit begins it anew, and may be a large one */
     pinned = !done.complete && done.wal_bytes > LOG_LONG_BYTES;
     /* Once an episode: told when it begins, again only after it ended. */
     if (!atomic_exchange_explicit(&engine->wal_pinned, pinned, memory_order_relaxed) && pinned)

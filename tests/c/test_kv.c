@@ -811,6 +811,23 @@ static void put_megabytes(kvault_kv *kv, int megabytes, uint32_t seed)
     free(bytes);
 }
 
+static void each_commit_that_fills_the_log_is_followed_by_a_checkpoint(void)
+{
+    struct fixture f = start();
+    kvault_stats before, after;
+
+    CHECK_OK(kvault_get_stats(f.vault, &before, &err), &err);
+    for (uint32_t i = 0; i < 4; i++) {
+        CHECK_OK(kvault_begin(f.vault, &err), &err);
+        put_megabytes(f.kv, 18, i);
+        CHECK_OK(kvault_commit(f.vault, &err), &err);
+    }
+    CHECK_OK(kvault_get_stats(f.vault, &after, &err), &err);
+    CHECK(after.checkpoints == before.checkpoints + 4);
+    CHECK(after.wal_bytes < (uint64_t)24 << 20);
+    shut(&f);
+}
+
 /* SQLite 3.40 would lose committed rows here: a spilled transaction, a savepoint undone, a commit, a kill. */
 static void a_transaction_that_outgrew_its_cache_is_undone_as_a_whole(void)
 {
@@ -1258,6 +1275,7 @@ int main(void)
     RUN(replaced_pieces_are_swept);
     RUN(a_childs_commits_are_there_when_the_parent_has_closed);
     RUN(a_child_of_a_transaction_is_refused);
+    RUN(each_commit_that_fills_the_log_is_followed_by_a_checkpoint);
     RUN(a_transaction_that_outgrew_its_cache_is_undone_as_a_whole);
     RUN(a_pinned_reader_makes_a_warning_and_no_stall);
     RUN(a_busy_file_names_the_process_that_has_it);

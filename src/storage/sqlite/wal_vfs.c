@@ -345,6 +345,10 @@ kvault_status kvault__wal_vfs_new(struct wal_vfs **ret_vfs, kvault_error *reterr
 
     if (!vfs)
         return kvault__fail_nomem(reterr, sizeof *vfs);
+    if (!real) {
+        kvault__free(vfs);
+        return kvault__fail(reterr, KVAULT_E_IO, "SQLite could not be initialized: it has no VFS");
+    }
     (void)snprintf(vfs->name, sizeof vfs->name, "kvault-%p", (void *)vfs);
     vfs->real = real;
     vfs->vfs = (sqlite3_vfs){
