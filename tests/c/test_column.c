@@ -6,7 +6,7 @@
 
 #include "kohakuvault/kohakuvault.h"
 
-static char folder[] = "/tmp/kvtest-XXXXXX";
+static char folder[] = "/dev/shm/kvtest-XXXXXX";
 static kvault_error err;
 static int file_number;
 static uint32_t seed = 1;
@@ -491,6 +491,173 @@ static void elements_of_any_size_play_as_a_list(void)
     play("bytes", 0, 9000, 4096, 10, 400);
 }
 
+/* ---- a heap without end ---- */
+
+struct failing {
+    const char *path;
+    const char *dtype;
+    uint32_t size;
+};
+
+/* Everything once, on a file that is there; the column may be there or not, and is emptied first. */
+static kvault_status use_everything(void *argument)
+{
+    struct failing *f = argument;
+    struct model m = { .size = f->size };
+    kvault_range some = { 2, 9, 3 }, all = { 0, INT64_MAX, 1 };
+    kvault_cache_setting setting = { true, true, 1 << 20, 1 << 18, 0 };
+    kvault_result result = KVAULT_RESULT_INIT;
+    kvault_buf data = KVAULT_BUF_INIT;
+    kvault_column *column = NULL;
+    kvault_error local;
+    kvault *vault = NULL;
+    struct drawn few, many;
+    uint64_t length = 0, slack;
+    kvault_status rc;
+
+    kvtest_alloc_pause(true);
+    few = draw_elements(&m, 3, 500);
+    many = draw_elements(&m, 400, 500);
+    kvtest_alloc_pause(false);
+    rc = kvault_open(f->path, NULL, &vault, &local);
+    if (rc >= 0)
+        rc = kvault_column_create(vault, s("c"), s(f->dtype), NULL, &column, &local);
+    if (rc == KVAULT_END)
+        rc = kvault_column_open(vault, s("c"), &column, &local);
+    if (rc >= 0)
+        rc = kvault_column_clear(column, &local);
+    if (rc >= 0)
+        rc = kvault_column_append(column, &many.elements, &local);
+    if (rc >= 0)
+        rc = kvault_column_append(column, &few.elements, &local);
+    if (rc >= 0)
+        rc = kvault_column_insert(column, 100, &many.elements, &local);
+    if (rc >= 0)
+        rc = kvault_column_delete_range(column, &some, &local);
+    if (rc >= 0)
+        rc = kvault_column_set_range(column, &some, &few.elements, &local);
+    for (int i = 0; i < 4 && rc >= 0; i++)
+        rc = kvault_column_get_one(column, i % 2, &result, &local);
+    if (rc >= 0)
+        rc = kvault_column_pop(column, 5, &data, &local);
+    if (rc >= 0)
+        rc = kvault_column_compact(column, &slack, &local);
+    if (rc >= 0)
+        rc = kvault_cache_set(vault, &setting, NULL, &local);
+    if (rc >= 0)
+        rc = kvault_column_append(column, &few.elements, &local);
+    if (rc >= 0)
+        rc = kvault_column_get_range(column, &all, &result, &local);
+    if (rc >= 0)
+        rc = kvault_column_length(column, &length, &local);
+    if (rc >= 0)
+        rc = kvault_verify(vault, on_problem, NULL, &local);
+    kvault_column_free(column);
+    if (vault && kvault_close(vault, &local) < 0) {
+        rc = rc < 0 ? rc : local.status;
+        kvtest_alloc_pause(true); /* what is pending would else be left to the flusher, which takes a while */
+        CHECK_OK(kvault_close(vault, &local), &local);
+        kvtest_alloc_pause(false);
+    }
+    kvault_free(vault);
+    kvault_result_free(&result);
+    kvault_buf_free(&data);
+    kvtest_alloc_pause(true);
+    for (size_t i = 0; i < 3; i++)
+        free(few.bufs[i].data);
+    for (size_t i = 0; i < 400; i++)
+        free(many.bufs[i].data);
+    drawn_free(&few);
+    drawn_free(&many);
+    kvtest_alloc_pause(false);
+    return rc;
+}
+
+static void every_allocation_may_fail(void)
+{
+    static const struct {
+        const char *dtype;
+        uint32_t size;
+    } kinds[] = { { "i64", 8 }, { "bytes", 0 } };
+
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f = start();
+        struct failing failing = { f.path, kinds[i].dtype, kinds[i].size };
+
+        shut(&f);
+        problems = 0;
+        kvtest_each_alloc_fails(use_everything, &failing);
+        CHECK(problems == 0);
+        reopen(&f);
+        CHECK(verify(f.vault) == 0);
+        shut(&f);
+    }
+}
+
+/* ---- damage ---- */
+
+static void flip(const char *path, const char *table, const char *value, int64_t id, int at)
+{
+    sqlite3 *db = NULL;
+    char sql[300];
+
+    (void)snprintf(
+        sql, sizeof sql,
+        "UPDATE %s SET %s = CAST(substr(%s, 1, %d) || CASE WHEN substr(%s, %d, 1) = x'00' THEN x'01' ELSE x'00' END "
+        "|| substr(%s, %d) AS BLOB) WHERE id = %lld",
+        table, value, value, at, value, at + 1, value, at + 2, (long long)id);
+    CHECK(sqlite3_open(path, &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK && sqlite3_changes(db) == 1);
+    (void)sqlite3_close(db);
+}
+
+/* A byte anywhere in what a column consists of is changed: no read gives a wrong element, most are told, verify
+ * finds it, and the other column is as it was. */
+static void no_damaged_byte_is_given_out(void)
+{
+    static const struct {
+        const char *table, *value;
+        int64_t row; /* below the column's id */
+        int at;
+    } places[] = { { "col_meta", "record", 0, 10 },   { "col_meta", "record", 0, 90 },
+                   { "col_chunks", "data", 0, 3 },    { "col_chunks", "data", 0, 20 },
+                   { "col_chunks", "data", 1, 0 },    { "col_chunks", "data", 1, 5000 },
+                   { "col_chunks", "data", 2, 4090 }, { "col_chunks", "data", 3, 100 } };
+
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        struct play p = { .f = start(), .m = { .size = 0 }, .size_max = 300, .bulk = 100 };
+        kvault_range all = { 0, INT64_MAX, 1 };
+        kvault_result r = KVAULT_RESULT_INIT;
+        int64_t id;
+        kvault_status rc;
+
+        CHECK_OK(kvault_column_create(p.f.vault, s("c"), s("bytes"), NULL, &p.column, &err), &err);
+        id = (int64_t)kvault_column_id(p.column);
+        step_append(&p, 1000);
+        step_insert(&p, 300);
+        step_append(&p, 5);
+        kvault_column_free(p.column);
+        p.column = NULL;
+        shut(&p.f);
+        flip(p.f.path, places[i].table, places[i].value,
+             strcmp(places[i].table, "col_meta") == 0 ? id : id << 32 | places[i].row, places[i].at);
+        reopen(&p.f);
+        rc = kvault_column_open(p.f.vault, s("c"), &p.column, &err);
+        CHECK(rc == KVAULT_OK || rc == KVAULT_E_CORRUPT);
+        if (rc == KVAULT_OK) {
+            CHECK_STATUS(kvault_column_get_range(p.column, &all, &r, &err), KVAULT_E_CORRUPT, &err);
+            CHECK_MESSAGE(&err, "column \"c\" is damaged");
+        }
+        problems = 0;
+        CHECK_OK(kvault_verify(p.f.vault, on_problem, NULL, &err), &err);
+        CHECK(problems > 0 || (printf("# place %zu\n", i), false));
+        kvault_result_free(&r);
+        kvault_column_free(p.column);
+        shut(&p.f);
+        model_free(&p.m);
+    }
+}
+
 int main(void)
 {
     char command[64];
@@ -502,6 +669,8 @@ int main(void)
     RUN(columns_are_listed_by_name_with_their_lengths);
     RUN(numbers_play_as_a_list);
     RUN(elements_of_any_size_play_as_a_list);
+    RUN(every_allocation_may_fail);
+    RUN(no_damaged_byte_is_given_out);
     CHECK(kvtest_alloc_live() == 0);
     (void)snprintf(command, sizeof command, "rm -rf %s", folder);
     return system(command) || kvtest_end();

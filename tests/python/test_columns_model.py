@@ -192,7 +192,7 @@ class Machine(RuleBasedStateMachine):
         if self.cached:
             self.kv.disable_cache()
         else:
-            self.kv.enable_cache(cap_bytes=1 << 20, flush_threshold=1 << 18)
+            self.kv.enable_cache(cap_bytes=64 << 20, flush_threshold=1 << 18)
         self.cached = not self.cached
 
     @precondition(lambda self: not self.locked)
