@@ -199,26 +199,46 @@ kvault_status kvault__skip_below(const kvault_skiplist *list, const struct skip_
 
 /* ---- asking ---- */
 
-kvault_status kvault_skiplist_get(kvault_skiplist_pin *pin, kvault_key key, void **ret_value, kvault_error *reterr)
+static kvault_status get_by_order(kvault_skiplist_pin *pin, const struct skip_probe *probe, void **ret_value,
+                                  kvault_error *reterr)
 {
     struct skip_node *node;
-    struct skip_probe probe;
-    bool equal;
+    bool equal = false;
     void *value;
-    kvault_status rc;
+    kvault_status rc = kvault__skip_seek(pin->list, probe, NULL, &node, &value, &equal, reterr);
 
-    TRY(kvault__skip_probe(pin->list, key, &probe, reterr));
-    TRY(kvault__skip_seek(pin->list, &probe, NULL, &node, &value, &equal, reterr));
+    if (rc < 0)
+        return rc;
     if (!equal)
         return KVAULT_NOT_FOUND;
     *ret_value = value;
-    rc = KVAULT_OK;
-out:
-    return rc;
+    return KVAULT_OK;
 }
 
-kvault_status kvault_skiplist_get_many(kvault_skiplist_pin *pin, const kvault_key *keys, size_t count, void *absent,
-                                       void **ret_values, kvault_error *reterr)
+static bool is_compared(const kvault_skiplist *list)
+{
+    return list->kind == KVAULT_KEY_OBJECT || list->kind == KVAULT_KEY_RANKED;
+}
+
+kvault_status kvault_skiplist_get(kvault_skiplist_pin *pin, kvault_key key, void **ret_value, kvault_error *reterr)
+{
+    struct skip_probe probe;
+    void *value;
+    kvault_status rc = kvault__skip_probe(pin->list, key, &probe, reterr);
+
+    if (rc < 0)
+        return rc;
+    if (is_compared(pin->list))
+        return get_by_order(pin, &probe, ret_value, reterr);
+    if (kvault__skip_look(pin->list, &probe, 1, NULL, &value) == 0)
+        return KVAULT_NOT_FOUND;
+    *ret_value = value;
+    return KVAULT_OK;
+}
+
+/* One after the other: foreign code compares them, or nothing is to be waited for. */
+static kvault_status get_each(kvault_skiplist_pin *pin, const kvault_key *keys, size_t count, void *absent,
+                              void **ret_values, kvault_error *reterr)
 {
     for (size_t i = 0; i < count; i++) {
         kvault_status rc;
@@ -229,6 +249,26 @@ kvault_status kvault_skiplist_get_many(kvault_skiplist_pin *pin, const kvault_ke
             return rc;
     }
     return KVAULT_OK;
+}
+
+kvault_status kvault_skiplist_get_many(kvault_skiplist_pin *pin, const kvault_key *keys, size_t count, void *absent,
+                                       void **ret_values, kvault_error *reterr)
+{
+    struct skip_probe probes[SKIP_GROUP];
+    kvault_status rc = KVAULT_OK;
+
+    if (is_compared(pin->list) || kvault_skiplist_count(pin->list) < SKIP_CACHED)
+        return get_each(pin, keys, count, absent, ret_values, reterr);
+    for (size_t done = 0; done < count;) {
+        size_t group = count - done < SKIP_GROUP ? count - done : SKIP_GROUP;
+
+        for (size_t i = 0; i < group; i++)
+            TRY(kvault__skip_probe(pin->list, keys[done + i], &probes[i], reterr));
+        (void)kvault__skip_look(pin->list, probes, group, absent, ret_values + done);
+        done += group;
+    }
+out:
+    return rc;
 }
 
 static kvault_status entry_out(const kvault_skiplist *list, const struct skip_node *node, void *value,

@@ -19,6 +19,8 @@
 #include "map/epoch.h"
 #include "map/rank.h"
 
+#define SKIP_GROUP 8u /* searches that take turns: enough to cover the wait for memory */
+#define SKIP_CACHED 32768u /* about so many nodes lie in a processor's own cache, where taking turns costs more than it gains */
 #define SKIP_HEIGHT_MAX 32u /* with p = 1/2, right for four thousand million entries */
 
 struct skip_key {
@@ -114,6 +116,10 @@ kvault_key kvault__skip_key(const kvault_skiplist *list, const struct skip_node 
 kvault_status kvault__skip_seek(const kvault_skiplist *list, const struct skip_probe *probe,
                                 struct skip_node **ret_before, struct skip_node **ret_at, void **ret_value,
                                 bool *ret_equal, kvault_error *reterr) KVAULT_MUST_USE;
+/* Look up to SKIP_GROUP keys up together, which foreign code must not compare. Where a key is absent, the value is
+ * `absent`. Returns how many are there. */
+size_t kvault__skip_look(const kvault_skiplist *list, const struct skip_probe *probes, size_t count, void *absent,
+                         void **ret_values);
 /* The first node on level 0 from `node` on whose key is there, or NULL; and its value. */
 struct skip_node *kvault__skip_present(const kvault_skiplist *list, struct skip_node *node, void **ret_value);
 /* The last node below the probe whose key is there, or NULL; and its value. */

@@ -263,6 +263,60 @@ static void the_list_agrees_with_a_sorted_array(void)
     CHECK(kvtest_alloc_live() == live);
 }
 
+/* Enough that searches take turns. A third was removed, so that stale towers are on the way. */
+static void get_many_in_a_large_list_equals_gets(void)
+{
+    enum { LARGE = 60000 };
+    static char names[LARGE][24];
+    static const kvault_key_kind large_kinds[] = { KVAULT_KEY_I64, KVAULT_KEY_F64, KVAULT_KEY_BYTES };
+
+    for (int i = 0; i < LARGE; i++)
+        snprintf(names[i], sizeof names[i], "%s%06d", i % 2 ? "a long beginning " : "", i * 7 / 2);
+    for (size_t k = 0; k < 3; k++) {
+        kvault_skiplist *list = new_list(large_kinds[k]);
+        kvault_skiplist_pin pin;
+        kvault_key keys[LARGE / 500];
+        void *values[LARGE / 500];
+
+        CHECK_OK(kvault_skiplist_enter(list, &pin, NULL), NULL);
+        for (int pass = 0; pass < 2; pass++)
+            for (int i = pass; i < LARGE; i += 1 + 2 * pass) {
+                kvault_key key = { .i64 = (int64_t)i * 1000003 % LARGE - LARGE / 2 };
+
+                if (large_kinds[k] == KVAULT_KEY_F64)
+                    key.f64 = (double)key.i64 / 4;
+                if (large_kinds[k] == KVAULT_KEY_BYTES)
+                    key.bytes = (kvault_slice){ names[i], strlen(names[i]) };
+                if (pass == 0)
+                    CHECK(kvault_skiplist_set(&pin, key, as_value((uintptr_t)i + 1), NULL, NULL) >= 0);
+                else
+                    CHECK(kvault_skiplist_remove(&pin, key, NULL, NULL) >= 0);
+            }
+        for (int round = 0; round < 200; round++) {
+            size_t count = random_below(LARGE / 500);
+
+            for (size_t i = 0; i < count; i++) {
+                int number = (int)random_below(LARGE);
+
+                keys[i].i64 = number - LARGE / 2;
+                if (large_kinds[k] == KVAULT_KEY_F64)
+                    keys[i].f64 = (double)(number - LARGE / 2) / 4;
+                if (large_kinds[k] == KVAULT_KEY_BYTES)
+                    keys[i].bytes = (kvault_slice){ names[number], strlen(names[number]) };
+            }
+            CHECK_OK(kvault_skiplist_get_many(&pin, keys, count, as_value(7), values, NULL), NULL);
+            for (size_t i = 0; i < count; i++) {
+                void *value = as_value(7);
+
+                CHECK(kvault_skiplist_get(&pin, keys[i], &value, NULL) >= 0 && value == values[i]);
+            }
+        }
+        CHECK(kvault_skiplist_count(list) > 33000);
+        kvault_skiplist_leave(&pin);
+        kvault_skiplist_free(list);
+    }
+}
+
 static void nan_and_missing_hooks_are_refused(void)
 {
     kvault_skiplist *list = NULL;
@@ -691,6 +745,7 @@ int main(void)
 {
     make_texts();
     RUN(the_list_agrees_with_a_sorted_array);
+    RUN(get_many_in_a_large_list_equals_gets);
     RUN(nan_and_missing_hooks_are_refused);
     RUN(what_is_removed_is_released_once_and_not_under_a_pin);
     RUN(who_leaves_alone_releases_all_that_waits);

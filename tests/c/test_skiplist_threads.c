@@ -356,6 +356,57 @@ static void there_is_room_for_any_number_of_pins(void)
     CHECK(atomic_load(&cells_live) == 0);
 }
 
+/* Even keys stay, odd ones come and go, in a list so large that searches take turns. */
+#define LARGE 40000
+
+static void *look_up_many(void *argument)
+{
+    struct worker *self = argument;
+    kvault_key keys[20];
+    void *values[20];
+
+    for (int round = 0; round < 500; round++) {
+        kvault_skiplist_pin pin;
+        int64_t base = random_below(self, 100);
+
+        self->wrong += kvault_skiplist_enter(self->list, &pin, NULL) < 0;
+        for (int i = 0; i < 20; i++)
+            keys[i].i64 = base + i;
+        if (self->number % 2) {
+            self->wrong += kvault_skiplist_get_many(&pin, keys, 20, NULL, values, NULL) != KVAULT_OK;
+            for (int i = 0; i < 20; i++)
+                self->wrong += values[i] ? ((struct cell *)values[i])->key != keys[i].i64 : keys[i].i64 % 2 == 0;
+        } else {
+            for (int i = 0; i < 20; i++) {
+                if (keys[i].i64 % 2 == 0 || round % 2)
+                    self->wrong += kvault_skiplist_set(&pin, keys[i], new_cell(keys[i].i64), NULL, NULL) < 0;
+                else
+                    self->wrong += kvault_skiplist_remove(&pin, keys[i], NULL, NULL) < 0;
+            }
+        }
+        kvault_skiplist_leave(&pin);
+    }
+    return NULL;
+}
+
+static void searches_that_take_turns_miss_no_key_that_stays(void)
+{
+    static struct worker workers[THREADS];
+    kvault_skiplist *list = NULL;
+    kvault_error err = KVAULT_ERROR_INIT;
+    kvault_skiplist_pin pin;
+
+    CHECK_OK(kvault_skiplist_new(KVAULT_KEY_I64, &cell_hooks, &list, &err), &err);
+    CHECK_OK(kvault_skiplist_enter(list, &pin, &err), &err);
+    for (int64_t key = 0; key < 2 * LARGE; key += 2)
+        CHECK_OK(kvault_skiplist_insert(&pin, (kvault_key){ .i64 = key }, new_cell(key), NULL, &err), &err);
+    kvault_skiplist_leave(&pin);
+    run(workers, list, look_up_many);
+    CHECK_OK(kvault_skiplist_verify(list, &err), &err);
+    kvault_skiplist_free(list);
+    CHECK(atomic_load(&cells_live) == 0);
+}
+
 int main(void)
 {
     RUN(histories_agree_with_a_sequential_map);
@@ -363,5 +414,6 @@ int main(void)
     RUN(nothing_of_anyone_is_lost);
     RUN(threads_that_exit_leave_nothing_behind);
     RUN(there_is_room_for_any_number_of_pins);
+    RUN(searches_that_take_turns_miss_no_key_that_stays);
     return kvtest_end();
 }
