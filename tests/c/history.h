@@ -16,7 +16,8 @@ enum history_mode { HISTORY_PLAIN, HISTORY_CACHED, HISTORY_TRANSACTIONS, HISTORY
 
 uint32_t history_random(uint32_t *state);
 
-/* Open the file with the default options, and with the write cache on where the mode asks for it. */
+/* Open the file with the default options, but for gather_writes, which processes have on and off at once; and with the
+ * write cache on where the mode asks for it. */
 kvault_status history_open(const char *path, enum history_mode mode, kvault **ret_vault, kvault_kv **ret_kv,
                            kvault_error *reterr);
 /* Write entries from *number on, which is moved behind them. `bytes`: HISTORY_VALUE_MAX of scratch. */
