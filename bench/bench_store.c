@@ -2,8 +2,8 @@
  *
  * Three sides: "ours"; "pagewise", ours with gather_writes off; "raw", SQLite used directly in the best way we
  * know: page 8192, WAL, NORMAL, secure_delete off, prepared statements, a checkpoint each 16 MiB. Each row runs
- * the sides in turn, a slice at a time, and prints the median of the rounds' ratios (their time / our time: above 1 we are
- * faster) with the quartiles. Every value read is compared with what was written. Time in which other programs kept
+ * the sides in turn, a slice at a time, and prints the median of the rounds' ratios (their time / our time: above 1 we
+ * are faster) with the quartiles. Every value read is compared with what was written. Time in which other programs kept
  * us from the processor is taken off all sides.
  *
  *     bench_store FOLDER [ROUNDS [STREAM_MIB]] */
@@ -31,7 +31,7 @@ struct side {
     int64_t piece; /* next of the stream */
     uint32_t dice;
     uint32_t next_key; /* that nobody has put yet */
-    uint32_t version; /* of the next value */
+    uint32_t version;  /* of the next value */
 };
 
 static uint8_t value[VALUE_MAX], got[VALUE_MAX], piece[PIECE];
@@ -83,18 +83,22 @@ static sqlite3_stmt *raw_prepare(struct side *side, const char *sql)
 static int raw_checkpoint(void *ctx, sqlite3 *db, const char *name, int pages)
 {
     (void)ctx;
-    return pages >= 2048 ? sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & SQLITE_NOMEM : SQLITE_OK;
+    return pages >= 2048 ? sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) & SQLITE_NOMEM
+                         : SQLITE_OK;
 }
 
 static void raw_open(struct side *side)
 {
-    must(sqlite3_open_v2(side->path, &side->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
-             SQLITE_OK, "open");
-    raw_exec(side, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF;"
-                   "PRAGMA cache_size=-32768; CREATE TABLE t(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL);"
-                   "CREATE TABLE pieces(id INTEGER PRIMARY KEY, data BLOB NOT NULL)");
+    must(sqlite3_open_v2(side->path, &side->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                         NULL) == SQLITE_OK,
+         "open");
+    raw_exec(side,
+             "PRAGMA page_size=8192; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF;"
+             "PRAGMA cache_size=-32768; CREATE TABLE t(key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL);"
+             "CREATE TABLE pieces(id INTEGER PRIMARY KEY, data BLOB NOT NULL)");
     (void)sqlite3_wal_hook(side->db, raw_checkpoint, NULL);
-    side->put = raw_prepare(side, "INSERT INTO t VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value");
+    side->put =
+        raw_prepare(side, "INSERT INTO t VALUES (?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value");
     side->get = raw_prepare(side, "SELECT value FROM t WHERE key = ?1");
     side->put_piece = raw_prepare(side, "INSERT INTO pieces VALUES (?1, ?2)");
     side->begin = raw_prepare(side, "BEGIN IMMEDIATE");
@@ -189,7 +193,8 @@ static void batch_end(struct side *side)
     kvault_cache_setting off = { 0 };
 
     if (side->kv)
-        must(kvault_flush(side->vault, NULL, &err) == KVAULT_OK && kvault_cache_set(side->vault, &off, NULL, &err) == KVAULT_OK,
+        must(kvault_flush(side->vault, NULL, &err) == KVAULT_OK &&
+                 kvault_cache_set(side->vault, &off, NULL, &err) == KVAULT_OK,
              "flush");
     else
         raw_step(side->commit);
@@ -220,7 +225,8 @@ static int bulk_slice(struct side *side, size_t size)
     if (side->kv)
         must(kvault_checkpoint(side->vault, &err) == KVAULT_OK, "checkpoint");
     else
-        must(sqlite3_wal_checkpoint_v2(side->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK, "checkpoint");
+        must(sqlite3_wal_checkpoint_v2(side->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK,
+             "checkpoint");
     return count;
 }
 
@@ -305,13 +311,16 @@ static int stream_out_slice(struct side *side, size_t size)
         int64_t last;
 
         if (side->stream)
-            must(kvault_blob_read(side->stream, (uint64_t)side->piece * PIECE, piece, sizeof piece, &have, &err) == KVAULT_OK &&
-                     have == sizeof piece, "read the stream");
+            must(kvault_blob_read(side->stream, (uint64_t)side->piece * PIECE, piece, sizeof piece, &have, &err) ==
+                         KVAULT_OK &&
+                     have == sizeof piece,
+                 "read the stream");
         else
             must((side->pieces ? sqlite3_blob_reopen(side->pieces, side->piece)
-                               : sqlite3_blob_open(side->db, "main", "pieces", "data", side->piece, 0, &side->pieces)) ==
-                         SQLITE_OK &&
-                     sqlite3_blob_read(side->pieces, piece, sizeof piece, 0) == SQLITE_OK, "read the stream");
+                               : sqlite3_blob_open(side->db, "main", "pieces", "data", side->piece, 0,
+                                                   &side->pieces)) == SQLITE_OK &&
+                     sqlite3_blob_read(side->pieces, piece, sizeof piece, 0) == SQLITE_OK,
+                 "read the stream");
         memcpy(&last, piece + sizeof piece - sizeof last, sizeof last);
         must(last == side->piece && memcmp(piece, &last, sizeof last) == 0, "a piece read is not the one written");
     }
@@ -347,7 +356,8 @@ static double median(const double times[ROUNDS_MAX], int rounds)
     return sorted[rounds / 2];
 }
 
-static void row(const char *name, int (*slice)(struct side *, size_t), struct side sides[SIDES], size_t size, int rounds)
+static void row(const char *name, int (*slice)(struct side *, size_t), struct side sides[SIDES], size_t size,
+                int rounds)
 {
     static double us[SIDES][ROUNDS_MAX];
 
@@ -386,7 +396,8 @@ static void sides_open(struct side sides[SIDES], const char *folder)
         }
         options.gather_writes = i == 0;
         must(kvault_open(sides[i].path, &options, &sides[i].vault, &err) == KVAULT_OK &&
-                 kvault_kv_open(sides[i].vault, NULL, &sides[i].kv, &err) == KVAULT_OK, "open");
+                 kvault_kv_open(sides[i].vault, NULL, &sides[i].kv, &err) == KVAULT_OK,
+             "open");
     }
 }
 
@@ -410,7 +421,8 @@ static void sides_close(struct side sides[SIDES])
     }
 }
 
-static void keys_row(const char *work, int (*slice)(struct side *, size_t), struct side sides[SIDES], size_t size, int rounds)
+static void keys_row(const char *work, int (*slice)(struct side *, size_t), struct side sides[SIDES], size_t size,
+                     int rounds)
 {
     char name[80];
 
@@ -450,7 +462,8 @@ static void streams_open(struct side sides[SIDES], bool write)
         sides[i].piece = 0;
         if (sides[i].kv)
             must((write ? kvault_blob_open_write(sides[i].kv, key, &sides[i].stream, &err)
-                        : kvault_blob_open_read(sides[i].kv, key, &sides[i].stream, &err)) == KVAULT_OK, "open the stream");
+                        : kvault_blob_open_read(sides[i].kv, key, &sides[i].stream, &err)) == KVAULT_OK,
+                 "open the stream");
     }
 }
 
@@ -481,11 +494,12 @@ int main(int argc, char **argv)
     long rounds = argc > 2 ? strtol(argv[2], NULL, 10) : 20, mib = argc > 3 ? strtol(argv[3], NULL, 10) : 640;
 
     if (argc < 2 || rounds < 1 || rounds > ROUNDS_MAX || mib < SLICE_PIECES || mib > (long)ROUNDS_MAX * SLICE_PIECES) {
-        fprintf(stderr, "usage: bench_store FOLDER [ROUNDS, 1 to %d [MiB of a stream, %d to %d]]\n", ROUNDS_MAX, SLICE_PIECES,
-                ROUNDS_MAX * SLICE_PIECES);
+        fprintf(stderr, "usage: bench_store FOLDER [ROUNDS, 1 to %d [MiB of a stream, %d to %d]]\n", ROUNDS_MAX,
+                SLICE_PIECES, ROUNDS_MAX * SLICE_PIECES);
         return 2;
     }
-    printf("| work | ours us | pagewise us | raw us | pagewise / ours (quartiles) | raw / ours (quartiles) |\n|---|---|---|---|---|---|\n");
+    printf("| work | ours us | pagewise us | raw us | pagewise / ours (quartiles) | raw / ours (quartiles) "
+           "|\n|---|---|---|---|---|---|\n");
     keys_work(argv[1], 100, (int)rounds);
     keys_work(argv[1], 16384, (int)rounds);
     streams_work(argv[1], (int)(mib / SLICE_PIECES));

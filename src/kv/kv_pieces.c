@@ -40,8 +40,8 @@ static kvault_status decode_record(uint64_t blob_id, kvault_slice bytes, struct 
         kvault__load_le64(at + 24) != kvault__record_checksum(STORAGE_BLOBS, blob_id, (kvault_slice){ at, 24 }))
         return kvault__fail(reterr, KVAULT_E_CORRUPT, "the record of blob %llu (kv_blobs) is damaged",
                             (unsigned long long)blob_id);
-    *ret_record = (struct blob_record){ (enum blob_state)at[1], (int64_t)kvault__load_le64(at + 8),
-                                        kvault__load_le64(at + 16) };
+    *ret_record =
+        (struct blob_record){ (enum blob_state)at[1], (int64_t)kvault__load_le64(at + 8), kvault__load_le64(at + 16) };
     return KVAULT_OK;
 }
 
@@ -125,8 +125,9 @@ out:
 static kvault_status fail_missing(uint64_t blob_id, uint32_t seq, bool may_be_gone, kvault_error *reterr)
 {
     if (may_be_gone)
-        return kvault__fail(reterr, KVAULT_E_IO,
-                            "the value was replaced or deleted more than a minute ago while it was read; open it again");
+        return kvault__fail(
+            reterr, KVAULT_E_IO,
+            "the value was replaced or deleted more than a minute ago while it was read; open it again");
     return kvault__fail(reterr, KVAULT_E_CORRUPT, "piece %u of blob %llu is missing or too short", seq,
                         (unsigned long long)blob_id);
 }
@@ -149,7 +150,8 @@ struct piece_group {
     uint64_t size;
 };
 
-static void group_add(struct piece_group *group, uint64_t blob_id, uint64_t offset, uint32_t size, uint8_t *to, void *image)
+static void group_add(struct piece_group *group, uint64_t blob_id, uint64_t offset, uint32_t size, uint8_t *to,
+                      void *image)
 {
     uint32_t skip = (uint32_t)(offset % PIECE_DATA);
     uint32_t first = skip / KVAULT_BLOCK_DATA, last = (skip + size - 1) / KVAULT_BLOCK_DATA;
@@ -167,7 +169,8 @@ static void group_add(struct piece_group *group, uint64_t blob_id, uint64_t offs
 }
 
 /* As many pieces of the range as there is room for. */
-static void group_plan(struct piece_group *group, uint64_t blob_id, uint64_t offset, uint8_t *to, size_t size, uint8_t *spare)
+static void group_plan(struct piece_group *group, uint64_t blob_id, uint64_t offset, uint8_t *to, size_t size,
+                       uint8_t *spare)
 {
     uint8_t *image = to; /* where the next one may lie: not below where its data goes */
     int spares = 0;
@@ -199,8 +202,8 @@ static kvault_status decode_part(const struct storage_op *op, const struct piece
 
     if (op->outcome != STORAGE_DONE || kvault__blocks_data_size(op->got) < (uint64_t)skip + part->size)
         return fail_missing(op->owner, op->seq, may_be_gone && op->outcome != STORAGE_DONE, reterr);
-    rc = kvault__blocks_decode((struct block_place){ STORAGE_PIECES, op->owner, op->seq }, first, op->dest, op->got, skip,
-                               part->to, part->size, reterr);
+    rc = kvault__blocks_decode((struct block_place){ STORAGE_PIECES, op->owner, op->seq }, first, op->dest, op->got,
+                               skip, part->to, part->size, reterr);
     if (rc < 0) {
         if (reterr)
             memcpy(what, reterr->message, sizeof what - 1);

@@ -1,4 +1,5 @@
-/* test_wal_vfs.c - SQLite over the gathering VFS: the same log as without it, beside other programs, failures and kills.
+/* test_wal_vfs.c - SQLite over the gathering VFS: the same log as without it, beside other programs, failures and
+ * kills.
  *
  * Beneath it lies `counting`, the default VFS of this program: it counts the writes to the WAL, and fails or tears
  * the nth, or kills the process in it. "plain" is a connection without the gathering VFS; the `peer` is another
@@ -33,10 +34,10 @@ static char path[128];
 static struct {
     int writes, largest, rewrites; /* to the WAL; rewrites: of a page without its header */
     sqlite3_int64 page_due;        /* where the header written last wants its page */
-    int fail_at, code; /* the write of this number, from 1, fails with this code; 0: none */
-    int keep;          /* bytes of it that reach the file */
-    bool lasting;      /* and all behind it */
-    bool kill;         /* the process dies in it */
+    int fail_at, code;             /* the write of this number, from 1, fails with this code; 0: none */
+    int keep;                      /* bytes of it that reach the file */
+    bool lasting;                  /* and all behind it */
+    bool kill;                     /* the process dies in it */
 } log_writes;
 
 struct counted_file {
@@ -55,8 +56,8 @@ static int counted_write(sqlite3_file *file, const void *bytes, int size, sqlite
         log_writes.largest = size;
     log_writes.rewrites += size == PAGE && offset != log_writes.page_due;
     log_writes.page_due = size == HEADER ? offset + HEADER : -1;
-    if (log_writes.fail_at && (log_writes.writes == log_writes.fail_at ||
-                               (log_writes.lasting && log_writes.writes > log_writes.fail_at))) {
+    if (log_writes.fail_at &&
+        (log_writes.writes == log_writes.fail_at || (log_writes.lasting && log_writes.writes > log_writes.fail_at))) {
         int keep = log_writes.keep < size ? log_writes.keep : size;
 
         if (keep)
@@ -425,7 +426,7 @@ static void a_rollback_journal_and_mapped_pages_work_as_ever(void)
     count_anew();
     churn_once(conn.db, 1, false, true);
     CHECK(log_writes.writes == 2); /* the head of the log, and one commit */
-    run(conn.db, "VACUUM"); /* which attaches a temporary file */
+    run(conn.db, "VACUUM");        /* which attaches a temporary file */
     CHECK(is_whole(conn.db));
     close_gathered(&conn);
 }
@@ -544,10 +545,11 @@ static void plain_sqlite_writes_and_reads_at_the_same_time(void)
         int kind = (int)roll(4);
         char sql[256];
 
-        (void)snprintf(sql, sizeof sql,
-                       "BEGIN IMMEDIATE; INSERT INTO t VALUES (%d, 'peer', zeroblob(%u)); INSERT INTO t VALUES (%d, 'peer', "
-                       "zeroblob(%u)); COMMIT",
-                       100000 + 2 * i, roll(60000), 100001 + 2 * i, roll(60000));
+        (void)snprintf(
+            sql, sizeof sql,
+            "BEGIN IMMEDIATE; INSERT INTO t VALUES (%d, 'peer', zeroblob(%u)); INSERT INTO t VALUES (%d, 'peer', "
+            "zeroblob(%u)); COMMIT",
+            100000 + 2 * i, roll(60000), 100001 + 2 * i, roll(60000));
         peer_send(PEER_RUN, sql);
         run(conn.db, "BEGIN IMMEDIATE");
         for (int k = 0; k < 5; k++)
@@ -625,7 +627,8 @@ static void only_the_write_lock_makes_it_gather(void)
     count_anew();
     CHECK(database->pMethods->xShmLock(database, CHECKPOINT_LOCK, 1, EXCLUSIVE) == SQLITE_OK);
     CHECK(log->pMethods->xWrite(log, header, HEADER, end) == SQLITE_OK && log_writes.writes == 1);
-    CHECK(database->pMethods->xShmLock(database, CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) == SQLITE_OK);
+    CHECK(database->pMethods->xShmLock(database, CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) ==
+          SQLITE_OK);
     CHECK(database->pMethods->xShmLock(database, 0, 1, EXCLUSIVE) == SQLITE_BUSY);
     CHECK(log->pMethods->xWrite(log, header, HEADER, end) == SQLITE_OK && log_writes.writes == 2);
     CHECK(peer(PEER_RUN, "COMMIT") == SQLITE_OK);
@@ -819,8 +822,7 @@ static int on_small_disk(void)
 
     if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
         return 77;
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", folder, "tmpfs", 0, "size=3m") != 0)
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("none", folder, "tmpfs", 0, "size=3m") != 0)
         return 77;
     CHECK_OK(kvault_open(path, NULL, &vault, &err), &err);
     CHECK_OK(kvault_kv_open(vault, NULL, &kv, &err), &err);
@@ -902,7 +904,8 @@ static void the_descriptor_is_sqlites_own(void)
     CHECK(kvault__find_descriptor(path) == -1);
     kvault__writeback_open(&writeback, path);
     for (int i = 0; i < 100; i++)
-        kvault__writeback_wrote(&writeback, 100000, (sqlite3_int64)i * 100000); /* nothing to be found: nothing happens */
+        kvault__writeback_wrote(&writeback, 100000,
+                                (sqlite3_int64)i * 100000); /* nothing to be found: nothing happens */
     CHECK(writeback.fd == -1);
 }
 

@@ -253,7 +253,8 @@ static kvault_status overwrite_part(storage_conn *conn, struct storage_op *op, k
         rc = kvault__busy_fail(conn, conn->wait, code, "write to a chunk", reterr);
 out:
     code = sqlite3_blob_close(blob);
-    if (rc >= 0 && op->outcome == STORAGE_DONE && code != SQLITE_OK) /* the autocommit of a write outside a transaction */
+    if (rc >= 0 && op->outcome == STORAGE_DONE &&
+        code != SQLITE_OK) /* the autocommit of a write outside a transaction */
         rc = kvault__busy_fail(conn, conn->wait, code, "write to a chunk", reterr);
     return rc;
 }

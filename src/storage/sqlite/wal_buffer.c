@@ -72,7 +72,8 @@ static int write_through(struct wal_buffer *buffer, const void *bytes, int size,
 static int append(struct wal_buffer *buffer, const void *bytes, int size, sqlite3_int64 offset)
 {
     if (size > WAL_BUFFER_BYTES - buffer->used) {
-        int code = size > WAL_BUFFER_BYTES ? write_through(buffer, bytes, size, offset) : kvault__wal_buffer_flush(buffer);
+        int code =
+            size > WAL_BUFFER_BYTES ? write_through(buffer, bytes, size, offset) : kvault__wal_buffer_flush(buffer);
 
         if (code || size > WAL_BUFFER_BYTES)
             return code;

@@ -25,8 +25,8 @@
 #define WAL_BUFFER_BYTES (120 * 1024)
 
 struct wal_buffer {
-    sqlite3_file *wal;   /* the real file; NULL while it is not open */
-    uint8_t *bytes;      /* WAL_BUFFER_BYTES of them; NULL until they are needed */
+    sqlite3_file *wal; /* the real file; NULL while it is not open */
+    uint8_t *bytes;    /* WAL_BUFFER_BYTES of them; NULL until they are needed */
     int used;
     bool gathering;      /* the write lock is ours, and no commit frame has come */
     bool page_due;       /* the last frame kept lacks its page */

@@ -281,7 +281,8 @@ static int vfs_open(sqlite3_vfs *self, const char *name, sqlite3_file *given, in
         *file = (struct shim_file){ .owner = vfs, .real = (sqlite3_file *)(file + 1) };
         return open_database(vfs, name, file, flags, ret_flags);
     }
-    if ((flags & SQLITE_OPEN_WAL) && vfs->database && !vfs->buffer.wal && sqlite3_filename_database(name) == vfs->database) {
+    if ((flags & SQLITE_OPEN_WAL) && vfs->database && !vfs->buffer.wal &&
+        sqlite3_filename_database(name) == vfs->database) {
         *file = (struct shim_file){ .owner = vfs, .real = (sqlite3_file *)(file + 1) };
         return open_log(vfs, name, file, flags, ret_flags);
     }

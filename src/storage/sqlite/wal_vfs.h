@@ -6,8 +6,8 @@
  * Each connection has a VFS of its own, of a name that nobody else uses, registered while it lives: what the
  * connection's two files (database and WAL) need to know of each other is its state, and no program
  * of this process gets it by accident. Other files, temporary ones and rollback journals, are opened by the real VFS
- * alone. The bytes in the files are those that SQLite writes: any program may use them at the same time, with or without
- * this. */
+ * alone. The bytes in the files are those that SQLite writes: any program may use them at the same time, with or
+ * without this. */
 #ifndef KVAULT_STORAGE_SQLITE_WAL_VFS_H
 #define KVAULT_STORAGE_SQLITE_WAL_VFS_H
 

@@ -11,13 +11,13 @@
 #include <sys/types.h>
 
 struct writeback {
-    const char *path;  /* borrowed; lives as long as SQLite has the file open */
-    bool looked;       /* for the descriptor; fd -1: there is none */
-    int fd;            /* SQLite's */
+    const char *path; /* borrowed; lives as long as SQLite has the file open */
+    bool looked;      /* for the descriptor; fd -1: there is none */
+    int fd;           /* SQLite's */
     dev_t device;
     ino_t inode;
-    int64_t from, to;  /* written and not yet asked for */
-    int64_t bytes;     /* written since the last time */
+    int64_t from, to; /* written and not yet asked for */
+    int64_t bytes;    /* written since the last time */
 };
 
 void kvault__writeback_open(struct writeback *file, const char *path);
