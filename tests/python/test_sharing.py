@@ -146,7 +146,8 @@ def test_the_gil_is_let_go_while_a_call_works(kv: KVault, folder: Path) -> None:
         "backup": lambda: kv.backup(folder / "copy.db"),
         "delete_many": lambda: kv.delete_many(keys),
     }
-    held = [name for name, call in calls.items() if not lets_others_run(call)]
+    # On a busy machine the other thread may miss its chance a few times.
+    held = [name for name, call in calls.items() if not any(lets_others_run(call) for _ in range(20))]
     assert held == []
 
 
