@@ -23,6 +23,7 @@ NEEDS = {
     "diskcache": "diskcache",
     "sqlitedict": "sqlitedict",
     "lmdb": "lmdb",
+    "lmdb, 1 txn": "lmdb",
 }
 
 
@@ -128,7 +129,7 @@ class Sqlite3:
 
 
 class Lmdb:
-    """sync=False, so that a power cut may cost the last commits, like ours; reads in one transaction that stays."""
+    """sync=False, so that a power cut may cost the last commits, like ours. A read is a transaction of its own."""
 
     def __init__(self, folder: str, cache_kb: int = 0) -> None:
         import lmdb
@@ -138,14 +139,13 @@ class Lmdb:
         self.checkpoint: Callable[[], None] = lambda: self.env.sync(True)
         self.close = self.env.close
 
-    @property
-    def get(self) -> Callable[[bytes], bytes]:
-        return self.env.begin().get
+    def get(self, key: bytes) -> bytes:
+        with self.env.begin() as txn:
+            return txn.get(key)
 
-    @property
-    def contains(self) -> Callable[[bytes], bool]:
-        get = self.env.begin().get
-        return lambda key: get(key) is not None
+    def contains(self, key: bytes) -> bool:
+        with self.env.begin() as txn:
+            return txn.get(key) is not None
 
     def put(self, key: bytes, value: bytes) -> None:
         with self.env.begin(write=True) as txn:
@@ -170,6 +170,20 @@ class Lmdb:
                     if not key.startswith(start):
                         return
                     yield key
+
+
+class LmdbOneTransaction(Lmdb):
+    """Reads in one transaction that stays open, which never sees what is committed afterwards."""
+
+    def __init__(self, folder: str, cache_kb: int = 0) -> None:
+        super().__init__(folder, cache_kb)
+        self.kept: Any = None
+
+    def get(self, key: bytes) -> bytes:
+        if self.kept is None:
+            self.kept = self.env.begin()
+            self.get = self.kept.get  # type: ignore[method-assign]
+        return self.kept.get(key)
 
 
 class Diskcache:
@@ -248,6 +262,7 @@ OPENERS: dict[str, Callable[..., Any]] = {
     "R11": KohakuVault11,
     "sqlite3": Sqlite3,
     "lmdb": Lmdb,
+    "lmdb, 1 txn": LmdbOneTransaction,
     "diskcache": Diskcache,
     "sqlitedict": Sqlitedict,
     "file": File,

@@ -298,7 +298,9 @@ def rows(settings: Settings) -> list[Row]:
                 "3",
                 f"get hot, random, {size} B",
                 **reading(
-                    size, settings.sized(2000), {"lmdb": goal, "R6": 10, "R11": 10, "diskcache": 30, "sqlite3": None}
+                    size,
+                    settings.sized(2000),
+                    {"lmdb": goal, "lmdb, 1 txn": None, "R6": 10, "R11": 10, "diskcache": 30},
                 ),
             )
             for size, goal in ((100, 1.3), (1024, 2.5), (16384, 4))
