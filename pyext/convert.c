@@ -31,6 +31,18 @@ static void borrow_bytes(PyObject *object, kvpy_bytes *ret)
     ret->slice = (kvault_slice){ PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object) };
 }
 
+/* Bytes that another thread may change are copied, so that their checksum is that of what is stored. */
+static bool make_steady(kvpy_bytes *bytes)
+{
+    if (!bytes->view.obj)
+        return true;
+    bytes->owner = PyBytes_FromStringAndSize(bytes->view.buf, bytes->view.len);
+    PyBuffer_Release(&bytes->view);
+    if (bytes->owner)
+        bytes->slice.data = PyBytes_AS_STRING(bytes->owner);
+    return bytes->owner != NULL;
+}
+
 bool kvpy_key(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
 {
     if (PyBytes_Check(object)) {
@@ -47,7 +59,9 @@ bool kvpy_key(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
         ret->slice = (kvault_slice){ text, (size_t)size };
         return true;
     }
-    return fill_buffer(state, object, "a key is str or bytes-like", ret);
+    if (!fill_buffer(state, object, "a key is str or bytes-like", ret))
+        return false;
+    return ret->slice.size > KVAULT_KEY_BYTES_MAX || make_steady(ret); /* a longer one is refused */
 }
 
 bool kvpy_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
@@ -57,6 +71,13 @@ bool kvpy_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
         return true;
     }
     return fill_buffer(state, object, "a value is bytes-like", ret);
+}
+
+bool kvpy_steady_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret)
+{
+    if (!kvpy_value(state, object, ret))
+        return false;
+    return ret->slice.size > KVAULT_INLINE_BYTES_MAX || make_steady(ret); /* a larger one is copied block by block */
 }
 
 bool kvpy_data(kvpy_state *state, PyObject *object, kvpy_bytes *ret)

@@ -16,10 +16,12 @@ typedef struct kvpy_bytes {
         .owner = NULL, .view = {.obj = NULL }                                                                          \
     }
 
-/* Fill `ret` from a key: str (as UTF-8) or any C-contiguous buffer. False with an exception. */
+/* Fill `ret` from a key: str (as UTF-8) or any C-contiguous buffer, which is copied. False with an exception. */
 bool kvpy_key(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
 /* The same for a value, which str is not. */
 bool kvpy_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
+/* The same for a value that is stored whole: a copy of it, unless nobody can change it or it is stored in pieces. */
+bool kvpy_steady_value(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
 /* The same for data to be read, whatever holds them. */
 bool kvpy_data(kvpy_state *state, PyObject *object, kvpy_bytes *ret);
 /* Let go of the object; nothing happens to one that was never filled. */

@@ -333,7 +333,7 @@ static bool store_write(kvpy_store *self, PyObject *key_object, PyObject *value_
     bool written = false;
     kvault_status rc;
 
-    if (kvpy_key(self->state, key_object, &key) && kvpy_value(self->state, value_object, &value)) {
+    if (kvpy_key(self->state, key_object, &key) && kvpy_steady_value(self->state, value_object, &value)) {
         KVPY_LET_GO(rc = kvault_kv_put(self->kv, key.slice, value.slice, &err));
         written = kvpy_succeeded(self->state, rc, &err);
     }
@@ -455,7 +455,7 @@ static PyObject *store_setdefault(PyObject *op, PyObject *const *args, Py_ssize_
 
     if (!kvpy_arguments("setdefault", key_and_default, 2, 2, args, nargs, names, given))
         return NULL;
-    if (kvpy_key(self->state, given[0], &key) && kvpy_value(self->state, given[1], &value)) {
+    if (kvpy_key(self->state, given[0], &key) && kvpy_steady_value(self->state, given[1], &value)) {
         KVPY_LET_GO(rc = kvault_kv_add(self->kv, key.slice, value.slice, &present, &err));
         if (kvpy_succeeded(self->state, rc, &err))
             result = rc == KVAULT_END ? kvpy_bytes_of_buf(&present)
@@ -554,7 +554,7 @@ static bool batch_add_pair(kvpy_state *state, batch *self, PyObject *object, kva
         PyErr_Format(state->InvalidArgument, "pair %zd has %zd parts, want key and value", self->count / 2,
                      PyTuple_GET_SIZE(pair));
     else
-        added = kvpy_key(state, PyTuple_GET_ITEM(pair, 0), key) && kvpy_value(state, PyTuple_GET_ITEM(pair, 1), value);
+        added = kvpy_key(state, PyTuple_GET_ITEM(pair, 0), key) && kvpy_steady_value(state, PyTuple_GET_ITEM(pair, 1), value);
     self->count += 2; /* what was not filled is released without effect */
     *ret_pair = (kvault_kv_pair){ key->slice, value->slice };
     Py_DECREF(pair);

@@ -29,6 +29,9 @@ class ValueFile(io.RawIOBase):
     `with` block, by `abort()` or by the garbage collector. A publish that fails raises and leaves the
     stream open, so that `close()` may be tried again. Memory is bounded, whatever the size.
 
+    A wrapper such as `io.BufferedWriter` closes the stream at the end of its own `with` block, after an exception too,
+    which publishes: there, call `abort()` of the stream first. One that the garbage collector ends publishes nothing.
+
     One thread at a time. It belongs to the process that opened it.
     """
 
@@ -36,6 +39,7 @@ class ValueFile(io.RawIOBase):
         if mode not in _BLOB_MODES:
             raise InvalidArgument(f'mode is {mode!r}, want "rb", "wb" or "ab"')
         self.mode = mode
+        self._discards = False  # what is still written, by a wrapper at its end
         self._blob: _kvault.Blob | None = None  # for __del__, if the next line raises
         self._blob = store.open_blob(key, _BLOB_MODES[mode])
         self._position = self._blob.size if mode == "ab" else 0
@@ -78,14 +82,15 @@ class ValueFile(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Buffer, /) -> int:
-        count = self._reading().readinto(buffer, self._position)
+        blob = self._reading()
+        count = blob.readinto(buffer, min(self._position, blob.size))
         self._position += count
         return count
 
     def readall(self) -> bytes:
         """Read the rest of the value, in one piece."""
         blob = self._reading()
-        data = blob.read(self._position, max(blob.size - self._position, 0))
+        data = blob.read(min(self._position, blob.size), max(blob.size - self._position, 0))
         self._position += len(data)
         return data
 
@@ -94,19 +99,19 @@ class ValueFile(io.RawIOBase):
         blob = self._open_blob()
         if self.mode == "rb":
             raise io.UnsupportedOperation("the stream was opened for reading")
-        count = blob.write(data)
+        count = memoryview(data).nbytes if self._discards else blob.write(data)
         self._position += count
         return count
 
     def flush(self) -> None:
         """Publish what was appended (``ab``); other modes have nothing to flush."""
         blob = self._open_blob()
-        if self.mode == "ab":
+        if self.mode == "ab" and not self._discards:
             blob.publish()
 
     def close(self) -> None:
         """Publish what was written and end the stream; closing again does nothing."""
-        if self._blob is not None and self.mode != "rb":
+        if self._blob is not None and self.mode != "rb" and not self._discards:
             self._blob.publish()
         self.abort()
 
@@ -131,6 +136,10 @@ class ValueFile(io.RawIOBase):
             self.close()
         else:
             self.abort()
+
+    def _dealloc_warn(self, source: object) -> None:
+        """Called by the wrappers of `io` when the garbage collector ends them, before they flush and close us."""
+        self._discards = True
 
     def __del__(self) -> None:
         """Let the stream go unpublished. `io` would close it, which publishes; the blob ends itself without I/O."""

@@ -45,7 +45,8 @@ void kvault__blocks_encode(struct block_place place, uint32_t first_block, const
         uint32_t part = data_size < KVAULT_BLOCK_DATA ? data_size : KVAULT_BLOCK_DATA;
 
         memcpy(to, from, part);
-        kvault__store_le64(to + part, kvault__hash((kvault_slice){ from, part }, seed_of(place, block)));
+        /* Of the copy: the caller's memory may be changing meanwhile, which must not look like a damaged file. */
+        kvault__store_le64(to + part, kvault__hash((kvault_slice){ to, part }, seed_of(place, block)));
         from += part;
         to += part + SUM_BYTES;
         data_size -= part;

@@ -490,3 +490,44 @@ def test_vaults_made_and_dropped_in_a_cycle_are_collected(path: Path) -> None:
         gc.collect()
     with KVault(path) as again:
         assert again["a"] == b"1"
+
+
+# ---- memory that changes while it is stored ----
+
+
+def test_memory_that_changes_during_a_put_is_no_damage(kv: KVault) -> None:
+    """The put waits for the lock, and the value changes meanwhile: what is stored has its own checksum."""
+    key, value = bytearray(b"key"), bytearray(b"1" * 1000)
+    kv["warm"] = b""
+    with kv.transaction():
+        threads = [
+            threading.Thread(target=kv.put, args=(key, value)),
+            threading.Thread(target=kv.put_many, args=([(memoryview(key), memoryview(value).toreadonly())],)),
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        key[:], value[:] = b"yek", b"2" * 1000
+    for thread in threads:
+        thread.join()
+    assert kv.verify() == []
+    assert all(len(stored) == 1000 for stored in kv.get_many([b"key"]))
+
+
+def test_memory_that_changes_while_its_pieces_are_stored_is_no_damage(kv: KVault) -> None:
+    value, stop = bytearray(3 << 20), threading.Event()
+
+    def change() -> None:
+        fill = [bytes([i]) * len(value) for i in range(2)]
+        while not stop.is_set():
+            value[:], value[:] = fill
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(60):
+            kv["a"] = value
+            assert len(kv["a"]) == len(value)
+    finally:
+        stop.set()
+        thread.join()

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kohakuvault import DatabaseBusy, InvalidArgument, IoError, KVault, NotFound, WrongType
@@ -418,3 +419,27 @@ def test_a_range_of_no_key_is_a_key_error(kv: KVault) -> None:
     for length in (-1, 5, 1 << 40):
         with pytest.raises(KeyError):
             kv.read("k", 0, length)
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+@pytest.mark.parametrize("wrap", [io.BufferedWriter, lambda raw: io.TextIOWrapper(io.BufferedWriter(raw))])
+def test_a_wrapper_that_the_garbage_collector_ends_publishes_nothing(
+    kv: KVault, mode: Any, wrap: Callable[[Any], Any]
+) -> None:
+    kv["a"] = b"old"
+    stream = wrap(kv.open("a", mode))
+    stream.write("half" * 9999 if isinstance(stream, io.TextIOWrapper) else b"half" * 9999)
+    stream.itself = stream
+    del stream
+    gc.collect()
+    assert kv["a"] == b"old"
+    with wrap(kv.open("a", "wb")) as stream:
+        stream.write("new" if isinstance(stream, io.TextIOWrapper) else b"new")
+    assert kv["a"] == b"new"
+
+
+def test_nothing_is_read_however_far_behind_the_end(kv: KVault) -> None:
+    kv["a"] = b"123"
+    with kv.open("a") as stream:
+        assert stream.seek(1 << 80) == 1 << 80
+        assert (stream.read(5), stream.readall(), stream.tell()) == (b"", b"", 1 << 80)
