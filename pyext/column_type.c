@@ -626,7 +626,7 @@ static PyGetSetDef column_getset[] = {
     { "schema", get_schema, NULL, PyDoc_STR("The text of the schema that every value is checked by; None without."),
       NULL },
     { "element_bytes", get_element_bytes, NULL, PyDoc_STR("Bytes of an element; 0: any size."), NULL },
-    { "id", get_id, NULL, PyDoc_STR("The number of the column in its file, never used again."), NULL },
+    { "id", get_id, NULL, PyDoc_STR("A number that no other column of the file has or had; its low 32 bits are the id."), NULL },
     { "nbytes", get_nbytes, NULL, PyDoc_STR("Bytes of all elements."), NULL },
     { "slack_bytes", get_slack_bytes, NULL, PyDoc_STR("Bytes that edits left unused, until compact()."), NULL },
     { NULL, NULL, NULL, NULL, NULL },

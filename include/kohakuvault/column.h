@@ -88,6 +88,8 @@ KVAULT_API kvault_status kvault_column_list(kvault *vault,
                                             void *row_ctx, kvault_error *reterr) KVAULT_MUST_USE;
 
 /* ---- what a column is; these live as long as the handle ---- */
+/* A number that no other column of the file has or had, nor one whose making was rolled back. The
+ * low 32 bits are its id in the file. */
 KVAULT_API uint64_t kvault_column_id(const kvault_column *column);
 KVAULT_API const char *kvault_column_dtype(const kvault_column *column);
 /* False: the dtype is the caller's own. */

@@ -1,8 +1,11 @@
 /* catalog.c - the columns of a file by name: made, opened, listed, renamed, deleted. */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/hash.h"
 #include "codec/text.h"
 #include "column/edit.h"
 #include "column/read_cache.h"
@@ -122,6 +125,7 @@ static kvault_status make_handle(kvault *vault, struct column_io *io, const stru
     column->engine = kvault__engine(vault);
     column->id = meta->id;
     column->hash = kvault__column_hash(meta->id, false);
+    column->birth = meta->birth;
     column->elem_size = meta->elem_size;
     column->chunk_max = meta->chunk_max;
     column->cache = kvault__cache_new(reterr);
@@ -207,6 +211,14 @@ out:
 
 /* ---- making ---- */
 
+/* Another number at each call, by whatever process. */
+static uint32_t draw_birth(uint64_t id)
+{
+    uint64_t now[4] = { (uint64_t)kvault__wall_ms(), (uint64_t)kvault__monotonic_ns(), (uint64_t)getpid(), id };
+
+    return (uint32_t)kvault__hash((kvault_slice){ now, sizeof now }, 0);
+}
+
 static kvault_status create(struct writing *write, struct column_meta *meta, kvault_slice schema,
                             kvault_column **ret_column, kvault_error *reterr)
 {
@@ -226,6 +238,7 @@ static kvault_status create(struct writing *write, struct column_meta *meta, kva
         rc = kvault__fail(reterr, KVAULT_E_TOOBIG, "the file has used up its 2^31 columns");
         goto out;
     }
+    meta->birth = draw_birth(meta->id);
     if (schema.size)
         TRY(kvault__chunk_put(&io, meta->id, COLUMN_SEQ_SCHEMA, schema.data, (uint32_t)schema.size, reterr));
     TRY(kvault__name_store(&io, name, meta->id, reterr));
@@ -341,7 +354,7 @@ out:
 
 uint64_t kvault_column_id(const kvault_column *column)
 {
-    return column->id;
+    return (uint64_t)column->birth << 32 | column->id;
 }
 
 const char *kvault_column_dtype(const kvault_column *column)

@@ -8,8 +8,8 @@
  *     col_chunks  C << 32 | seq -> chunks of elements, pieces of large ones, the chunk list
  *
  * Elements [0, stored) lie in chunks, the others in the tail. Which chunk has which elements
- * tells the chunk list (chunk_list.h). Ids are never used again, so a handle that kept one can
- * never read another column's bytes. */
+ * tells the chunk list (chunk_list.h). Ids are never used again, but for those that a rollback took back; a handle
+ * keeps the number drawn at the column's birth beside the id, so it can never read another column's bytes. */
 #ifndef KVAULT_COLUMN_COLUMN_STATE_H
 #define KVAULT_COLUMN_COLUMN_STATE_H
 
@@ -35,6 +35,7 @@ struct column_meta {
     uint32_t elem_size;            /* 0: variable size */
     uint32_t chunk_min, chunk_max; /* bytes of a chunk's image, whole blocks */
     uint32_t next_seq;             /* the next chunk number, never used before */
+    uint32_t birth;                /* drawn when the column is made */
     uint32_t list_blocks;          /* blocks of the chunk list; without a list 0 */
     bool listed;                   /* there is a list; else chunk n has number n + 1, and all but the last are full */
     uint32_t schema_size;
@@ -56,7 +57,7 @@ struct kvault_column {
     struct engine *engine;
     const struct storage_space *metas, *names, *tails;
     uint64_t id, hash; /* hash: kvault__column_hash() of all that is in it */
-    uint32_t elem_size, chunk_max;
+    uint32_t birth, elem_size, chunk_max;
     kvault_dtype dtype;
     bool known_dtype;
     char *dtype_text; /* owned */
@@ -88,6 +89,12 @@ void kvault__io_release(struct column_io *io);
 kvault_status kvault__io_columns(struct column_io *io, bool create, kvault_error *reterr) KVAULT_MUST_USE;
 /* Run one operation on whatever the io stands for. */
 kvault_status kvault__io_run(struct column_io *io, struct storage_op *op, kvault_error *reterr) KVAULT_MUST_USE;
+
+/* Whether the record is that of the handle's column, and not of one that was given its id after a rollback. */
+static inline bool kvault__is_meta_of(const struct column_meta *meta, const struct kvault_column *column)
+{
+    return meta->id == column->id && meta->birth == column->birth;
+}
 
 /* ---- shapes ---- */
 

@@ -52,6 +52,10 @@ kvault_status kvault__edit_begin(struct kvault_column *column, const char *what,
     edit->column = column;
     TRY(kvault__write_begin(column->vault, WRITING_VISIBLE, what, &edit->write, reterr));
     rc = kvault__edit_enter(&edit->write, column->id, edit, reterr);
+    if (rc == KVAULT_OK && !kvault__is_meta_of(&edit->meta, column)) {
+        kvault__edit_leave(edit);
+        rc = KVAULT_NOT_FOUND;
+    }
     if (rc != KVAULT_OK)
         rc = kvault__write_end(&edit->write, rc, reterr);
 out:

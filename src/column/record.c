@@ -4,7 +4,7 @@
  *      0 version u8 = 1 | 1 listed u8 | 2 codec u8 = 0 | 3 zero u8
  *      4 element size u32 | 8 stored u64 | 16 revision u64 | 24 bytes u64 | 32 slack u64
  *     40 chunk min u32 | 44 chunk max u32 | 48 next chunk u32 | 52 list blocks u32
- *     56 schema size u32 | 60 tail size u32 | 64 name size u16 | 66 dtype size u16 | 68 zero u32
+ *     56 schema size u32 | 60 tail size u32 | 64 name size u16 | 66 dtype size u16 | 68 birth u32
  *     72 name | dtype | tail | XXH3 u64 of all before, with the id
  *
  *     col_names, the name is the row's key:
@@ -70,6 +70,7 @@ kvault_status kvault__meta_decode(uint64_t id, kvault_slice record, struct colum
     meta->tail_size = kvault__load_le32(at + 60);
     meta->name_size = kvault__load_le16(at + 64);
     meta->dtype_size = kvault__load_le16(at + 66);
+    meta->birth = kvault__load_le32(at + 68);
     if (meta->name_size > COLUMN_NAME_BYTES_MAX || meta->dtype_size > KVAULT_DTYPE_TEXT_MAX ||
         meta->tail_size > COLUMN_TAIL_BYTES ||
         body != (size_t)HEADER_BYTES + meta->name_size + meta->dtype_size + meta->tail_size || !is_plausible(meta))
@@ -104,6 +105,7 @@ static size_t encode(const struct column_meta *meta, uint8_t to[RECORD_BYTES_MAX
     kvault__store_le32(to + 60, meta->tail_size);
     kvault__store_le16(to + 64, meta->name_size);
     kvault__store_le16(to + 66, meta->dtype_size);
+    kvault__store_le32(to + 68, meta->birth);
     memcpy(to + size, meta->name, meta->name_size);
     size += meta->name_size;
     memcpy(to + size, meta->dtype, meta->dtype_size);

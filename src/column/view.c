@@ -16,6 +16,8 @@ kvault_status kvault__view_open(struct kvault_column *column, struct edit *view,
     view->mark = kvault__pending_mark(column->vault);
     TRY(kvault__read_begin(column->vault, true, &view->io.read, reterr));
     rc = kvault__meta_load(&view->io, column->id, &view->meta, reterr);
+    if (rc == KVAULT_OK && !kvault__is_meta_of(&view->meta, column))
+        rc = KVAULT_NOT_FOUND;
     if (rc == KVAULT_OK)
         rc = kvault__edit_look(view, reterr);
     if (rc != KVAULT_OK) {

@@ -6,8 +6,11 @@ import array
 import gc
 import pickle
 import sqlite3
+import subprocess
+import sys
 import weakref
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -740,7 +743,7 @@ def test_damage_is_an_error_that_names_the_place(path: Path) -> None:
         numbers.extend(range(20_000))
         texts.extend([f"{i:050}" for i in range(5000)])
         texts.append("tail")
-        ids = numbers.id, texts.id
+        ids = numbers.id & 0xFFFFFFFF, texts.id & 0xFFFFFFFF
     with sqlite3.connect(path) as raw:
         for number in ids:
             (data,) = raw.execute("SELECT data FROM col_chunks WHERE id = ?", (number << 32 | 2,)).fetchone()
@@ -761,3 +764,45 @@ def test_damage_is_an_error_that_names_the_place(path: Path) -> None:
         found = cols.verify()
         assert any('"n"' in where for where, _ in found)
         assert any('"t"' in where for where, _ in found)
+
+
+# ---- ids that a rollback takes back ----
+
+
+def test_the_handle_of_a_column_that_was_rolled_back_reads_no_other_one(columns: ColumnVault) -> None:
+    with suppress(ZeroDivisionError), columns.transaction():
+        gone = columns.create_column("gone", "i64")
+        gone.extend([1, 2, 3])
+        raise ZeroDivisionError
+    other = columns.create_column("other", "f64")
+    other.extend([1.5, 2.5])
+    assert (other is not gone, other.dtype, other.id != gone.id) == (True, "f64", True)
+    assert columns["other"] is other
+    uses: list[Callable[[], object]] = [
+        lambda: len(gone),
+        lambda: gone[0],
+        lambda: gone[:],
+        lambda: list(gone),
+        lambda: gone.append(1),
+        lambda: gone.clear(),
+        lambda: gone.name,
+        lambda: gone.nbytes,
+    ]
+    for use in uses:
+        with pytest.raises(NotFound, match="gone"):
+            use()
+    with columns.cache(), pytest.raises(NotFound):
+        gone.append(1)
+    assert other == [1.5, 2.5]
+
+
+def test_another_process_may_be_given_an_id_that_a_rollback_took_back(columns: ColumnVault) -> None:
+    with columns.transaction(), suppress(ZeroDivisionError), columns.transaction():
+        gone = columns.create_column("same", "i64")
+        gone.append(1)
+        raise ZeroDivisionError
+    code = "import sys, kohakuvault as k; k.ColumnVault(sys.argv[1]).create_column('same', 'i64').append(2)"
+    subprocess.run([sys.executable, "-c", code, columns.path], check=True)
+    with pytest.raises(NotFound):
+        len(gone)
+    assert columns["same"] == [2]
