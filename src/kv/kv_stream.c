@@ -6,7 +6,10 @@
  *
  * An appender works on the blob itself: pieces behind the published size are seen by nobody,
  * since readers go by the size; publishing moves the size. Its record (APPENDING, with the
- * published size) keeps a second appender away, and tells a sweeper where to cut. */
+ * published size) keeps a second appender away, and tells a sweeper where to cut.
+ *
+ * A stream that was opened or that wrote in a transaction is given up when that is rolled back: its pieces are gone, and
+ * its blob id, if it was taken there, is soon another stream's. */
 #include "kv/kv_state.h"
 
 #include <string.h>
@@ -32,6 +35,8 @@ struct kvault_blob {
     kvault_buf bytes;   /* reader: an inline value. Writer: what is behind `first_seq` pieces */
     uint32_t first_seq; /* whole pieces already written */
     bool ended, held;
+    struct undoable claim; /* what made the blob ours: opening, or taking its id */
+    struct undoable work;  /* what was written to it */
     /* appender */
     bool published;      /* blob_id is the key's value, `base_size` of it seen by readers */
     uint64_t base_size;
@@ -72,6 +77,14 @@ out:
     return rc;
 }
 
+/* Leave the blob to a later sweep. An id that is not committed yet may become another stream's instead; if it stays ours
+ * after all, the hourly sweep finds its record. */
+static void abandon(kvault_blob *blob)
+{
+    if (kvault__undo_forget(blob->kv->engine, &blob->claim))
+        kvault__blob_abandon(blob->kv->engine, blob->blob_id);
+}
+
 void kvault_blob_free(kvault_blob *blob)
 {
     if (!blob)
@@ -79,7 +92,9 @@ void kvault_blob_free(kvault_blob *blob)
     if (blob->held)
         kvault__blob_drop(blob->kv->engine, blob->blob_id);
     if (!blob->ended && blob->mode != MODE_READ && blob->blob_id)
-        kvault__blob_abandon(blob->kv->engine, blob->blob_id);
+        abandon(blob);
+    (void)kvault__undo_forget(blob->kv->engine, &blob->work);
+    (void)kvault__undo_forget(blob->kv->engine, &blob->claim);
     kvault_buf_free(&blob->key);
     kvault_buf_free(&blob->bytes);
     kvault__free(blob);
@@ -88,6 +103,20 @@ void kvault_blob_free(kvault_blob *blob)
 uint64_t kvault_blob_size(const kvault_blob *blob)
 {
     return blob->mode == MODE_READ ? blob->size : written_size(blob);
+}
+
+/* Neither what made the blob ours nor what was written to it was rolled back. */
+static kvault_status check_not_undone(const kvault_blob *blob, kvault_error *reterr)
+{
+    struct engine *engine = blob->kv->engine;
+    char text[KEY_TEXT_BYTES];
+
+    if (!kvault__undo_is_done(engine, &blob->claim) && !kvault__undo_is_done(engine, &blob->work))
+        return KVAULT_OK;
+    return kvault__fail(reterr, KVAULT_E_IO,
+                        "the stream to key %s was given up: a transaction that it was opened in, or wrote in, was rolled "
+                        "back; open it anew",
+                        kvault__kv_key_text(key_of(blob), text));
 }
 
 /* ---- reading ---- */
@@ -150,6 +179,7 @@ kvault_status kvault_blob_open_read(kvault_kv *kv, kvault_slice key, kvault_blob
         kvault__read_end(&read);
     }
     if (rc == KVAULT_OK) {
+        kvault__undo_note(kv->vault, &blob->claim);
         *ret_blob = blob;
         return rc;
     }
@@ -168,6 +198,7 @@ kvault_status kvault_blob_read(kvault_blob *blob, uint64_t offset, void *dest, s
     TRY(kvault__check_open(blob->kv->vault, reterr));
     if (blob->mode != MODE_READ)
         return kvault__fail(reterr, KVAULT_E_INVALID, "cannot read from a stream that was opened for writing");
+    TRY(check_not_undone(blob, reterr));
     *ret_size = rest < capacity ? (size_t)rest : capacity;
     if (!*ret_size)
         return KVAULT_OK;
@@ -186,7 +217,11 @@ out:
 
 kvault_status kvault_blob_open_write(kvault_kv *kv, kvault_slice key, kvault_blob **ret_blob, kvault_error *reterr)
 {
-    return blob_new(kv, MODE_WRITE, key, ret_blob, reterr);
+    kvault_status rc = blob_new(kv, MODE_WRITE, key, ret_blob, reterr);
+
+    if (rc == KVAULT_OK)
+        kvault__undo_note(kv->vault, &(*ret_blob)->claim);
+    return rc;
 }
 
 static kvault_status fail_gone(const kvault_blob *blob, kvault_error *reterr)
@@ -200,14 +235,14 @@ static kvault_status fail_gone(const kvault_blob *blob, kvault_error *reterr)
 }
 
 /* Still ours: the record is there, in the state that we left it in. */
-static kvault_status check_record(kvault_blob *blob, struct writing *write, kvault_error *reterr)
+static kvault_status check_record(kvault_blob *blob, struct writing *write, struct blob_record *ret_record,
+                                  kvault_error *reterr)
 {
     struct reading read = kvault__kv_reading_of(write);
-    struct blob_record record;
-    kvault_status rc = kvault__blob_record_get(&read, blob->blob_id, &record, reterr);
+    kvault_status rc = kvault__blob_record_get(&read, blob->blob_id, ret_record, reterr);
 
     if (rc == KVAULT_NOT_FOUND ||
-        (rc == KVAULT_OK && record.state != (blob->published ? BLOB_APPENDING : BLOB_WRITING)))
+        (rc == KVAULT_OK && ret_record->state != (blob->published ? BLOB_APPENDING : BLOB_WRITING)))
         rc = fail_gone(blob, reterr);
     return rc;
 }
@@ -218,16 +253,28 @@ static kvault_status renew_record(kvault_blob *blob, struct writing *write, kvau
                            : kvault__blob_record_put(write, blob->blob_id, BLOB_WRITING, 0, reterr);
 }
 
+/* After a write that succeeded; `blob_id` is the id that the blob had before. */
+static void note_work(kvault_blob *blob, uint64_t blob_id)
+{
+    kvault__undo_note(blob->kv->vault, &blob->work);
+    if (blob->blob_id != blob_id)
+        kvault__undo_note(blob->kv->vault, &blob->claim);
+}
+
 /* Whole pieces out of the buffer, in a transaction that nobody notices. */
 static kvault_status write_step(kvault_blob *blob, kvault_error *reterr)
 {
     size_t whole = blob->bytes.size - blob->bytes.size % PIECE_DATA;
     uint64_t blob_id = blob->blob_id;
+    struct blob_record record;
     struct writing write;
     kvault_status rc;
 
     TRY(kvault__write_begin(blob->kv->vault, WRITING_SILENT, "write to a stream", &write, reterr));
-    rc = blob_id ? check_record(blob, &write, reterr) : kvault__next_id(&write, STATE_BLOB_ID, &blob->blob_id, reterr);
+    rc = check_not_undone(blob, reterr);
+    if (rc >= 0)
+        rc = blob_id ? check_record(blob, &write, &record, reterr)
+                     : kvault__next_id(&write, STATE_BLOB_ID, &blob->blob_id, reterr);
     if (rc >= 0)
         rc = renew_record(blob, &write, reterr);
     if (rc >= 0)
@@ -238,6 +285,7 @@ static kvault_status write_step(kvault_blob *blob, kvault_error *reterr)
         blob->blob_id = blob_id;
         goto out;
     }
+    note_work(blob, blob_id);
     blob->first_seq += (uint32_t)(whole / PIECE_DATA);
     blob->bytes.size -= whole;
     memmove(blob->bytes.data, blob->bytes.data + whole, blob->bytes.size);
@@ -247,11 +295,16 @@ out:
 
 static kvault_status check_writing(const kvault_blob *blob, kvault_error *reterr)
 {
+    kvault_status rc;
+
     if (blob->mode == MODE_READ)
         return kvault__fail(reterr, KVAULT_E_INVALID, "cannot write to a stream that was opened for reading");
     if (blob->ended)
         return kvault__fail(reterr, KVAULT_E_CLOSED, "the stream is closed");
-    return kvault__check_writable(blob->kv->vault, reterr);
+    TRY(kvault__check_writable(blob->kv->vault, reterr));
+    rc = check_not_undone(blob, reterr);
+out:
+    return rc;
 }
 
 kvault_status kvault_blob_write(kvault_blob *blob, kvault_slice data, kvault_error *reterr)
@@ -332,10 +385,11 @@ static kvault_status publish_pieces(kvault_blob *blob, struct writing *write, kv
 {
     uint64_t size = written_size(blob);
     kvault_slice rest = { blob->bytes.data, blob->bytes.size };
+    struct blob_record record;
     kvault_status rc;
 
     if (blob->blob_id)
-        TRY(check_record(blob, write, reterr));
+        TRY(check_record(blob, write, &record, reterr));
     else
         TRY(kvault__next_id(write, STATE_BLOB_ID, &blob->blob_id, reterr));
     TRY(kvault__pieces_write(write, blob->blob_id, blob->first_seq, rest, reterr));
@@ -375,7 +429,9 @@ kvault_status kvault_blob_publish(kvault_blob *blob, kvault_error *reterr)
 
     TRY(check_writing(blob, reterr));
     TRY(kvault__write_begin(blob->kv->vault, WRITING_VISIBLE, "publish a stream", &write, reterr));
-    rc = blob->mode == MODE_APPEND ? check_base(blob, &write, reterr) : KVAULT_OK;
+    rc = check_not_undone(blob, reterr);
+    if (rc >= 0 && blob->mode == MODE_APPEND)
+        rc = check_base(blob, &write, reterr);
     if (rc >= 0)
         rc = in_pieces ? publish_pieces(blob, &write, reterr)
                        : kvault__kv_store(&write, blob->kv->space, key_of(blob),
@@ -385,6 +441,7 @@ kvault_status kvault_blob_publish(kvault_blob *blob, kvault_error *reterr)
         blob->blob_id = blob_id;
         goto out;
     }
+    note_work(blob, blob_id);
     if (blob->mode == MODE_APPEND)
         note_published(blob, in_pieces);
     else
@@ -464,6 +521,7 @@ kvault_status kvault_blob_open_append(kvault_kv *kv, kvault_slice key, kvault_bl
         blob->blob_id = 0; /* not ours */
         goto out;
     }
+    kvault__undo_note(kv->vault, &blob->claim);
     *ret_blob = blob;
     return KVAULT_OK;
 out:
@@ -475,6 +533,7 @@ out:
 
 void kvault_blob_abort(kvault_blob *blob)
 {
+    struct blob_record record;
     struct writing write;
     kvault_error ignored;
     kvault_status rc;
@@ -482,16 +541,16 @@ void kvault_blob_abort(kvault_blob *blob)
     if (blob->ended || blob->mode == MODE_READ)
         return;
     blob->ended = true;
-    if (!blob->blob_id)
-        return;
+    if (!blob->blob_id || kvault__undo_is_done(blob->kv->engine, &blob->claim))
+        return; /* the id is not ours, or no longer */
     /* Best effort: what cannot be settled now is found by the sweep. */
     if (kvault__write_begin(blob->kv->vault, WRITING_SILENT, "end a stream", &write, &ignored) < 0) {
-        kvault__blob_abandon(blob->kv->engine, blob->blob_id);
+        abandon(blob);
         return;
     }
-    rc = check_record(blob, &write, &ignored);
-    if (rc >= 0 && blob->published && written_size(blob) != blob->base_size)
-        rc = kvault__pieces_truncate(&write, blob->blob_id, blob->base_size, &ignored);
+    rc = check_record(blob, &write, &record, &ignored);
+    if (rc >= 0 && blob->published && written_size(blob) != record.size)
+        rc = kvault__pieces_truncate(&write, blob->blob_id, record.size, &ignored);
     if (rc >= 0 && !blob->published) {
         struct storage_op op = { .kind = STORAGE_CHUNK_DELETE,
                                  .family = STORAGE_PIECES,
@@ -503,5 +562,5 @@ void kvault_blob_abort(kvault_blob *blob)
     if (rc >= 0)
         rc = kvault__blob_record_delete(&write, blob->blob_id, &ignored);
     if (kvault__write_end(&write, rc, &ignored) < 0)
-        kvault__blob_abandon(blob->kv->engine, blob->blob_id);
+        abandon(blob);
 }

@@ -179,6 +179,20 @@ enum state_counter { STATE_BLOB_ID = 1, STATE_COLUMN_ID = 2 };
 kvault_status kvault__next_id(struct writing *write, enum state_counter counter, uint64_t *ret_id,
                               kvault_error *reterr) KVAULT_MUST_USE;
 
+/* ---- work that a rollback may undo: see undo.c ---- */
+
+struct undoable {
+    struct undoable *next;
+    int level;   /* of the open transaction that the work belongs to; 0: of none */
+    bool undone; /* it was rolled back; under a lock of the engine's, like all of this */
+};
+
+/* After a write of the calling thread: if it has a transaction open, `work` belongs to its innermost level. */
+void kvault__undo_note(kvault *vault, struct undoable *work);
+bool kvault__undo_is_done(struct engine *engine, const struct undoable *work);
+/* Before `work` goes away. True if it is there to stay: neither undone nor of a transaction that is open. */
+bool kvault__undo_forget(struct engine *engine, struct undoable *work);
+
 /* ---- blobs held by readers of this process ----
  * A reader holds its blob id, so that the sweeper passes it over; an abandoned id is one
  * whose stream ended without I/O, for a later writer to sweep. Neither waits long. */

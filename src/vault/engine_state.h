@@ -125,6 +125,7 @@ struct engine {
     struct storage_space fixed[STORAGE_KINDS];
     uint64_t *held, *abandoned; /* blob ids; a held one stands there once a reader */
     size_t held_count, held_capacity, abandoned_count, abandoned_capacity;
+    struct undoable *undoables; /* of the open transaction; pending_lock */
     int64_t swept_ns;
     uint32_t snapshots;
     kvault_error background_error; /* of the flusher, for the next call; status 0: none */
@@ -219,6 +220,9 @@ kvault_status kvault__write_begin_locked(kvault *vault, enum writing_kind kind, 
                                          kvault_error *reterr) KVAULT_MUST_USE;
 /* Releases the write lock. */
 kvault_status kvault__write_end_locked(struct writing *write, kvault_status rc, kvault_error *reterr);
+
+/* ---- undo.c: with the write lock held, after a level was taken off ---- */
+void kvault__undo_level_ended(struct engine *engine, bool kept);
 
 /* ---- flusher.c ---- */
 kvault_status kvault__flush_engine(kvault *vault, uint64_t *ret_entries, kvault_error *reterr) KVAULT_MUST_USE;

@@ -309,6 +309,7 @@ static kvault_status end_nested(struct writing *write, kvault_status rc, kvault_
         }
     }
     kvault__growth_pop(engine, rc >= 0 && ended >= 0);
+    kvault__undo_level_ended(engine, rc >= 0 && ended >= 0);
     return ended < 0 ? ended : rc;
 }
 
@@ -328,6 +329,7 @@ kvault_status kvault__write_end_locked(struct writing *write, kvault_status rc, 
     }
     engine->txn.made_table = false;
     kvault__growth_pop(engine, false);
+    kvault__undo_level_ended(engine, rc >= 0);
     kvault__checkpoint_if_due(engine, &write->wait);
     kvault__unlock_writes(engine);
     kvault__tell_pinned(write->vault);
@@ -467,6 +469,7 @@ static kvault_status end_transaction(kvault *vault, kvault_status rc, kvault_err
             return end_nested(&write, rc, reterr);
         engine->txn.lost = true;
         kvault__growth_pop(engine, false);
+        kvault__undo_level_ended(engine, false);
         return rc < 0 ? rc : fail_lost(reterr);
     }
     atomic_store_explicit(&engine->txn.owner, 0, memory_order_relaxed);

@@ -12,7 +12,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -443,3 +443,98 @@ def test_nothing_is_read_however_far_behind_the_end(kv: KVault) -> None:
     with kv.open("a") as stream:
         assert stream.seek(1 << 80) == 1 << 80
         assert (stream.read(5), stream.readall(), stream.tell()) == (b"", b"", 1 << 80)
+
+
+# ---- transactions that are rolled back ----
+
+LARGE = 9_000_000  # more than a stream keeps in memory
+GIVEN_UP = "rolled back; open it anew"
+
+
+def test_a_stream_that_wrote_in_a_transaction_is_given_up_with_it(kv: KVault) -> None:
+    """Its pieces of then are gone: what is written before and after must not be joined."""
+    kv["old"] = b"0" * 300_000
+    writer, appender = kv.open("new", "wb"), kv.open("old", "ab")
+    for stream in (writer, appender):
+        stream.write(b"1" * LARGE)
+    with suppress(ZeroDivisionError), kv.transaction():
+        for stream in (writer, appender):
+            stream.write(b"2" * LARGE)
+        appender.flush()
+        assert kv.size("old") == 300_000 + 2 * LARGE
+        raise ZeroDivisionError
+    for stream in (writer, appender):
+        with pytest.raises(IoError, match=GIVEN_UP):
+            stream.write(b"3" * LARGE)
+        with pytest.raises(IoError, match=GIVEN_UP):
+            stream.close()
+        stream.abort()
+    assert dict(kv) == {b"old": b"0" * 300_000}
+    assert kv.verify() == []
+    with kv.open("old", "ab") as stream:  # the one before let go of it
+        stream.write(b"4" * LARGE)
+    assert kv["old"] == b"0" * 300_000 + b"4" * LARGE
+    assert kv.verify() == []
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_stream_of_a_rolled_back_transaction_touches_no_value_that_has_its_id_now(kv: KVault, nested: bool) -> None:
+    with kv.transaction() if nested else nullcontext():
+        with suppress(ZeroDivisionError), kv.transaction():
+            kv["read"] = b"r" * LARGE
+            reader, appender = kv.open("read"), kv.open("read", "ab")
+            writer, small = kv.open("write", "wb"), kv.open("small", "wb")
+            appender.write(b"a" * LARGE)
+            writer.write(b"w" * LARGE)
+            small.write(b"s")
+            dropped = kv.open("dropped", "wb")
+            dropped.write(b"d" * LARGE)
+            del dropped
+            raise ZeroDivisionError
+        later = [kv.open(f"later{i}", "wb") for i in range(4)]
+        for stream in later:
+            stream.write(b"l" * LARGE)
+        kv["later"] = b"l" * LARGE
+        uses: list[Callable[[], object]] = [
+            lambda: reader.read(1),
+            lambda: appender.flush(),
+            lambda: appender.write(b"a" * LARGE),
+            lambda: writer.write(b"w" * LARGE),
+            lambda: writer.close(),
+            lambda: small.close(),
+        ]
+        for use in uses:
+            with pytest.raises(IoError, match=GIVEN_UP):
+                use()
+        for stream in (reader, appender, writer, small):
+            stream.abort()
+        kv["another"] = b""
+        for stream in later:
+            stream.write(b"L")
+            stream.close()
+    assert kv["later"] == b"l" * LARGE
+    assert all(kv[f"later{i}"] == b"l" * LARGE + b"L" for i in range(4))
+    assert len(kv) == 6
+    assert kv.verify() == []
+
+
+def test_a_stream_goes_on_after_a_rollback_that_it_has_no_part_in(kv: KVault) -> None:
+    outer = kv.open("outer", "wb")
+    outer.write(b"1" * LARGE)
+    with suppress(ZeroDivisionError), kv.transaction():
+        kv["a"] = b""
+        raise ZeroDivisionError
+    outer.write(b"2" * LARGE)
+    with kv.transaction():
+        inner = kv.open("inner", "wb")
+        inner.write(b"1" * LARGE)
+        with kv.transaction():
+            inner.write(b"2" * LARGE)
+        with suppress(ZeroDivisionError), kv.transaction():
+            raise ZeroDivisionError
+        inner.write(b"3" * LARGE)
+        outer.write(b"3" * LARGE)
+    for stream in (inner, outer):
+        stream.close()
+    assert kv["inner"] == kv["outer"] == b"1" * LARGE + b"2" * LARGE + b"3" * LARGE
+    assert kv.verify() == []
