@@ -137,6 +137,15 @@ static kvault_status join(const char *a, const char *b, char **ret_text, kvault_
     return KVAULT_OK;
 }
 
+/* A name beside `dest` that no other backup, of whatever process, has at the same time. */
+static kvault_status name_partial(const char *dest, char **ret_text, kvault_error *reterr)
+{
+    char end[64];
+
+    (void)snprintf(end, sizeof end, ".%ld-%llx.partial", (long)getpid(), (unsigned long long)kvault__monotonic_ns());
+    return join(dest, end, ret_text, reterr);
+}
+
 static kvault_status check_destination(kvault *vault, const char *dest, kvault_error *reterr)
 {
     char *wal = NULL;
@@ -147,6 +156,8 @@ static kvault_status check_destination(kvault *vault, const char *dest, kvault_e
     if (stat(wal, &at) == 0)
         rc = kvault__fail(reterr, KVAULT_E_INVALID, "cannot back up to \"%s\": it has a WAL, so a program has it open",
                           dest);
+    else if (stat(dest, &at) == 0 && !S_ISREG(at.st_mode))
+        rc = kvault__fail(reterr, KVAULT_E_INVALID, "cannot back up to \"%s\": it is there, and no regular file", dest);
     else if (kvault__is_open_here(dest))
         rc = kvault__fail(reterr, KVAULT_E_INVALID, "cannot back up to \"%s\": this process has it open", dest);
     else if (vault->engine->inode && stat(dest, &at) == 0 && at.st_dev == vault->engine->device &&
@@ -168,10 +179,9 @@ kvault_status kvault_backup(kvault *vault, const char *dest, bool (*progress)(vo
 
     TRY(kvault__check_open(vault, reterr));
     TRY(check_destination(vault, dest, reterr));
-    TRY(join(dest, ".partial", &partial, reterr));
+    TRY(name_partial(dest, &partial, reterr));
     if (!vault->snapshot)
         TRY(kvault_snapshot(vault, &snapshot, reterr));
-    (void)unlink(partial); /* of a backup that a crash cut short; absent otherwise */
     TRY(kvault__read_begin(snapshot ? snapshot : vault, true, &read, reterr));
     rc = read.backend->backup(read.conn, partial, &wait, progress, progress_ctx, reterr);
     kvault__read_end(&read);

@@ -144,6 +144,7 @@ struct engine {
 
 struct snapshot {
     kvault__mutex lock; /* one reading at a time; level 3 */
+    _Atomic thread_mark reader; /* who has it */
     storage_conn *conn;
     char *copy_path; /* of a vault in memory: the file that holds the copy; NULL */
 };
@@ -236,6 +237,9 @@ void kvault__checkpoint_if_due(struct engine *engine, const struct storage_wait 
 void kvault__tell_pinned(kvault *vault);
 
 /* ---- read.c ---- */
+/* KVAULT_E_REENTERED: the calling thread is in a read of the snapshot, in a callback of it. */
+kvault_status kvault__snapshot_check_reentry(const kvault *vault, const char *what,
+                                             kvault_error *reterr) KVAULT_MUST_USE;
 void kvault__snapshot_close(kvault *vault);
 
 /* ---- registry.c ---- */

@@ -45,6 +45,14 @@ static bool take_warm_writer(struct engine *engine, struct reading *read)
     return true;
 }
 
+kvault_status kvault__snapshot_check_reentry(const kvault *vault, const char *what, kvault_error *reterr)
+{
+    /* Relaxed: only this thread ever stores its own mark. */
+    if (atomic_load_explicit(&vault->snapshot->reader, memory_order_relaxed) == this_thread())
+        return kvault__fail(reterr, KVAULT_E_REENTERED, "cannot %s from inside another call on the same snapshot", what);
+    return KVAULT_OK;
+}
+
 /* The snapshot's lock stays taken until read_end, which clang's analysis of one function cannot follow. */
 KVAULT_NO_LOCK_CHECK static kvault_status begin(kvault *vault, bool one_state, bool warm, struct reading *ret_read,
                                                 kvault_error *reterr)
@@ -56,6 +64,7 @@ KVAULT_NO_LOCK_CHECK static kvault_status begin(kvault *vault, bool one_state, b
     *ret_read = (struct reading){ .backend = engine->backend, .engine = engine, .vault = vault };
     ret_read->wait = kvault__wait(vault);
     if (vault->snapshot) {
+        TRY(kvault__snapshot_check_reentry(vault, "read", reterr));
         kvault__mutex_acquire(&vault->snapshot->lock);
         ret_read->source = FROM_SNAPSHOT;
         ret_read->conn = vault->snapshot->conn;
@@ -64,6 +73,7 @@ KVAULT_NO_LOCK_CHECK static kvault_status begin(kvault *vault, bool one_state, b
             return kvault__fail(reterr, KVAULT_E_CLOSED, "the snapshot of \"%s\" was closed meanwhile",
                                 kvault_path(vault));
         }
+        atomic_store_explicit(&vault->snapshot->reader, this_thread(), memory_order_relaxed); /* as above */
         return KVAULT_OK;
     }
     if (kvault__in_transaction(vault)) {
@@ -112,6 +122,7 @@ KVAULT_NO_LOCK_CHECK void kvault__read_end(struct reading *read)
     }
     switch ((enum source)read->source) {
     case FROM_SNAPSHOT:
+        atomic_store_explicit(&read->vault->snapshot->reader, 0, memory_order_relaxed);
         kvault__mutex_release(&read->vault->snapshot->lock);
         break;
     case FROM_TRANSACTION:

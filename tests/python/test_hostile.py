@@ -531,3 +531,47 @@ def test_memory_that_changes_while_its_pieces_are_stored_is_no_damage(kv: KVault
     finally:
         stop.set()
         thread.join()
+
+
+# ---- backups ----
+
+
+def test_two_backups_to_one_place_at_the_same_time_are_both_whole(kv: KVault, folder: Path) -> None:
+    kv.put_many([(str(i), bytes(5000)) for i in range(2000)])
+    calls = []
+
+    def progress(done: int, total: int) -> None:
+        calls.append(done)
+        if len(calls) == 1:
+            kv.backup(folder / "copy")
+
+    kv.backup(folder / "copy", progress=progress)
+    assert sorted(path.name for path in folder.iterdir() if "copy" in path.name) == ["copy"]
+    with KVault(folder / "copy") as copy:
+        assert len(copy) == 2000
+        assert copy.verify() == []
+
+
+def test_a_backup_replaces_nothing_but_a_file(kv: KVault, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "null").symlink_to(os.devnull)
+    for name in ("pipe", "null", "."):
+        with pytest.raises(InvalidArgument, match="no regular file"):
+            kv.backup(folder / name)
+    assert not (folder / "pipe").is_file()
+
+
+def test_a_snapshot_in_use_is_an_error_inside_its_own_callback(kv: KVault, folder: Path) -> None:
+    kv.put_many([(str(i), bytes(5000)) for i in range(2000)])
+    seen = []
+
+    def progress(done: int, total: int) -> None:
+        for use in (snapshot.close, lambda: snapshot["5"], lambda: list(snapshot)):
+            with pytest.raises(RuntimeError, match="from inside another call on the same snapshot"):
+                use()
+        seen.append(kv["5"])
+
+    with kv.snapshot() as snapshot:
+        snapshot.backup(folder / "copy", progress=progress)
+        assert snapshot["5"] == bytes(5000)
+    assert seen
