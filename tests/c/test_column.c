@@ -632,7 +632,7 @@ static void no_damaged_byte_is_given_out(void)
         kvault_status rc;
 
         CHECK_OK(kvault_column_create(p.f.vault, s("c"), s("bytes"), NULL, &p.column, &err), &err);
-        id = (int64_t)kvault_column_id(p.column);
+        id = (int64_t)(kvault_column_id(p.column) & UINT32_MAX);
         step_append(&p, 1000);
         step_insert(&p, 300);
         step_append(&p, 5);
