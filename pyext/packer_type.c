@@ -84,9 +84,9 @@ static PyObject *dtype_text(const kvault_dtype *dtype)
     return PyUnicode_FromStringAndSize(text, (Py_ssize_t)size);
 }
 
-static const char *maker_of(const kvpy_packer *self)
+static PyObject *maker_of(const kvpy_packer *self)
 {
-    return self->dtype.kind == KVAULT_CBOR ? "with_cddl_schema" : "with_json_schema";
+    return self->dtype.kind == KVAULT_CBOR ? self->state->str_with_cddl_schema : self->state->str_with_json_schema;
 }
 
 static PyObject *packer_repr(PyObject *op)
@@ -95,7 +95,7 @@ static PyObject *packer_repr(PyObject *op)
     PyObject *dtype, *repr;
 
     if (self->schema)
-        return PyUnicode_FromFormat("DataPacker.%s(%R)", maker_of(self), self->schema);
+        return PyUnicode_FromFormat("DataPacker.%U(%R)", maker_of(self), self->schema);
     dtype = dtype_text(&self->dtype);
     repr = dtype ? PyUnicode_FromFormat("DataPacker(%R)", dtype) : NULL;
     Py_XDECREF(dtype);
@@ -112,7 +112,7 @@ static PyObject *packer_reduce(PyObject *op, PyObject *unused)
     (void)unused;
     if (!self->schema)
         return Py_BuildValue("O(N)", Py_TYPE(op), dtype_text(&self->dtype));
-    maker = PyObject_GetAttrString((PyObject *)Py_TYPE(op), maker_of(self));
+    maker = PyObject_GetAttr((PyObject *)Py_TYPE(op), maker_of(self));
     return maker ? Py_BuildValue("N(O)", maker, self->schema) : NULL;
 }
 
@@ -490,6 +490,11 @@ static int intern_names(kvpy_state *state)
         { "to_bytes", &state->str_to_bytes },
         { "from_bytes", &state->str_from_bytes },
         { "big", &state->str_big },
+        { "text", &state->str_text },
+        { "JsonSchema", &state->str_JsonSchema },
+        { "CddlSchema", &state->str_CddlSchema },
+        { "with_json_schema", &state->str_with_json_schema },
+        { "with_cddl_schema", &state->str_with_cddl_schema },
     };
 
     for (size_t i = 0; i < Py_ARRAY_LENGTH(wanted); i++) {

@@ -6,16 +6,20 @@
 
 bool kvpy_schema_set(kvpy_packer *self, PyObject *schema)
 {
-    PyObject *module = PyImport_ImportModule("kohakuvault.schema");
-    const char *name = self->dtype.kind == KVAULT_CBOR ? "CddlSchema" : "JsonSchema";
+    kvpy_state *state = self->state;
+    PyObject *name = self->dtype.kind == KVAULT_CBOR ? state->str_CddlSchema : state->str_JsonSchema;
+    PyObject *module;
 
-    if (module && self->dtype.kind != KVAULT_CBOR && self->dtype.kind != KVAULT_MSGPACK)
-        PyErr_SetString(self->state->InvalidArgument, "only msgpack and cbor take a schema");
-    else if (module)
-        self->validator = PyObject_CallMethod(module, name, "O", schema);
+    if (self->dtype.kind != KVAULT_CBOR && self->dtype.kind != KVAULT_MSGPACK) {
+        PyErr_SetString(state->InvalidArgument, "only msgpack and cbor take a schema");
+        return false;
+    }
+    module = PyImport_ImportModule("kohakuvault.schema");
+    if (module)
+        self->validator = PyObject_CallMethodOneArg(module, name, schema);
     Py_XDECREF(module);
     if (self->validator)
-        self->schema = PyObject_GetAttrString(self->validator, "text");
+        self->schema = PyObject_GetAttr(self->validator, state->str_text);
     return self->schema != NULL;
 }
 

@@ -17,6 +17,7 @@
     X(ColumnType) X(ColumnIterType) \
     X(PackerType) X(ExtType) X(Tag) X(Simple) X(str_code) X(str_data) X(str_number) X(str_value) X(str_check) \
     X(str_utcoffset) X(str_bit_length) X(str_to_bytes) X(str_from_bytes) X(str_big) \
+    X(str_text) X(str_JsonSchema) X(str_CddlSchema) X(str_with_json_schema) X(str_with_cddl_schema) \
     X(str_sqlite_code) X(KohakuVaultError) X(NotFound) X(DatabaseBusy) X(InvalidArgument) X(WrongType) \
     X(IoError) X(CorruptData) X(ClosedHandle) X(ReadOnly) X(ForkedHandle)
 /* clang-format on */
