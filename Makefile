@@ -8,6 +8,7 @@ HOURS ?= 1
 demo: setup
 	python examples/demo.py
 	python examples/demo_index.py
+	python examples/demo_records.py
 
 # The same with a value of 3 GiB.
 demo-large: setup
