@@ -193,6 +193,48 @@ static bool changed(const char *what)
     return false;
 }
 
+/* An object of one of the types that hold no others: 1 and it is written, -1 and it failed, 0 and it is none of
+ * these. No code but ours runs, so that nobody needs to hold it. */
+INLINED int encode_plain(kvpy_encoder *encoder, PyObject *object, PyTypeObject *type, kvault_format format)
+{
+    bool done;
+
+    if (type == &PyUnicode_Type)
+        done = encode_text(encoder, object, format);
+    else if (type == &PyLong_Type)
+        done = encode_int(encoder, object, format);
+    else if (type == &PyFloat_Type)
+        done = encode_float(encoder, object, format);
+    else if (object == Py_None)
+        done = encode_constant(encoder, 0xc0, 0xf6, format);
+    else if (object == Py_True)
+        done = encode_constant(encoder, 0xc3, 0xf5, format);
+    else if (object == Py_False)
+        done = encode_constant(encoder, 0xc2, 0xf4, format);
+    else
+        return 0;
+    return done ? 1 : -1;
+}
+
+INLINED bool is_plain(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type || object == Py_None ||
+           type == &PyBool_Type;
+}
+
+/* What was lent by a container that may change meanwhile. */
+INLINED bool encode_held(kvpy_encoder *encoder, PyObject *object, kvault_format format)
+{
+    bool done;
+
+    Py_INCREF(object);
+    done = encode_next(encoder, object, format);
+    Py_DECREF(object);
+    return done;
+}
+
 INLINED bool encode_list(kvpy_encoder *encoder, PyObject *list, kvault_format format)
 {
     Py_ssize_t count = PyList_GET_SIZE(list);
@@ -200,19 +242,14 @@ INLINED bool encode_list(kvpy_encoder *encoder, PyObject *list, kvault_format fo
     if (!enter(encoder, (size_t)count, false, format))
         return false;
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *item;
-        bool done;
+        PyObject *item = PyList_GET_ITEM(list, i);
+        int plain = encode_plain(encoder, item, Py_TYPE(item), format);
 
+        if (plain < 0 || (!plain && !encode_held(encoder, item, format)))
+            return false;
         if (PyList_GET_SIZE(list) != count)
             return changed("a list");
-        item = Py_NewRef(PyList_GET_ITEM(list, i));
-        done = encode_next(encoder, item, format);
-        Py_DECREF(item);
-        if (!done)
-            return false;
     }
-    if (PyList_GET_SIZE(list) != count)
-        return changed("a list");
     kvault_writer_leave(encoder->writer);
     return true;
 }
@@ -239,6 +276,27 @@ static bool stands(PyObject *dict, Py_ssize_t before, Py_ssize_t after, PyObject
     return PyDict_Next(dict, &before, &now, &value) && now == key && before == after;
 }
 
+/* A pair of which not both are plain: they are held, and the dict is looked at afterwards. */
+static bool encode_pair(kvpy_encoder *encoder, PyObject *dict, Py_ssize_t before, Py_ssize_t after, PyObject *key,
+                        PyObject *value)
+{
+    Py_ssize_t count = PyDict_GET_SIZE(dict);
+    unsigned foreign = encoder->foreign;
+    bool done;
+
+    Py_INCREF(key);
+    Py_INCREF(value);
+    encoder->in_key++;
+    done = kvpy_encode(encoder, key);
+    encoder->in_key--;
+    done = done && kvpy_encode(encoder, value);
+    if (done && foreign != encoder->foreign && (PyDict_GET_SIZE(dict) != count || !stands(dict, before, after, key)))
+        done = changed("a dict");
+    Py_DECREF(value);
+    Py_DECREF(key);
+    return done;
+}
+
 INLINED bool encode_dict(kvpy_encoder *encoder, PyObject *dict, kvault_format format)
 {
     Py_ssize_t count = PyDict_GET_SIZE(dict), seen = 0, at = 0, before = 0;
@@ -247,27 +305,14 @@ INLINED bool encode_dict(kvpy_encoder *encoder, PyObject *dict, kvault_format fo
     if (!enter(encoder, (size_t)count, true, format))
         return false;
     while (PyDict_Next(dict, &at, &key, &value)) {
-        unsigned foreign = encoder->foreign;
-        bool done;
-
         if (seen++ == count)
             return changed("a dict");
-        Py_INCREF(key);
-        Py_INCREF(value);
-        if (PyUnicode_CheckExact(key)) {
-            done = encode_text(encoder, key, format);
-        } else {
-            encoder->in_key++;
-            done = encode_next(encoder, key, format);
-            encoder->in_key--;
-        }
-        done = done && encode_next(encoder, value, format);
-        if (done && foreign != encoder->foreign && (PyDict_GET_SIZE(dict) != count || !stands(dict, before, at, key)))
-            done = changed("a dict");
-        Py_DECREF(value);
-        Py_DECREF(key);
-        if (!done)
+        if (PyUnicode_CheckExact(key) && is_plain(value)) {
+            if (!encode_text(encoder, key, format) || encode_plain(encoder, value, Py_TYPE(value), format) < 0)
+                return false;
+        } else if (!encode_pair(encoder, dict, before, at, key, value)) {
             return false;
+        }
         before = at;
     }
     if (seen != count)
@@ -280,18 +325,10 @@ INLINED bool encode_dict(kvpy_encoder *encoder, PyObject *dict, kvault_format fo
 
 INLINED bool encode_as(kvpy_encoder *encoder, PyObject *object, PyTypeObject *type, kvault_format format)
 {
-    if (type == &PyUnicode_Type)
-        return encode_text(encoder, object, format);
-    if (type == &PyLong_Type)
-        return encode_int(encoder, object, format);
-    if (type == &PyFloat_Type)
-        return encode_float(encoder, object, format);
-    if (object == Py_None)
-        return encode_constant(encoder, 0xc0, 0xf6, format);
-    if (object == Py_True)
-        return encode_constant(encoder, 0xc3, 0xf5, format);
-    if (object == Py_False)
-        return encode_constant(encoder, 0xc2, 0xf4, format);
+    int plain = encode_plain(encoder, object, type, format);
+
+    if (plain)
+        return plain > 0;
     if (type == &PyDict_Type)
         return encode_dict(encoder, object, format);
     if (type == &PyList_Type)
