@@ -14,10 +14,11 @@ BLOCK = 100_000  # numbers a call of extend
 OPERATION = 1000  # numbers an operation of extend, iterate, array
 
 
-def numbers_of(count: int, seed: int = 0) -> Any:
+def numbers_of(count: int, dtype: str = "f64") -> Any:
     import numpy as np
 
-    return np.random.default_rng(seed).random(count)
+    dice = np.random.default_rng(0)
+    return dice.random(count) if dtype == "f64" else dice.integers(-(1 << 62), 1 << 62, count)
 
 
 def bytes_of(number: int, size: int) -> bytes:
@@ -27,9 +28,9 @@ def bytes_of(number: int, size: int) -> bytes:
 class Growing:
     """Numbers added to a column that begins empty in each slice; an operation is a thousand, or one append."""
 
-    def __init__(self, folder: str, library: str, way: str) -> None:
-        self.column = open_list(library, folder, "f64")
-        self.block = numbers_of(BLOCK)
+    def __init__(self, folder: str, library: str, way: str, dtype: str = "f64") -> None:
+        self.column = open_list(library, folder, dtype)
+        self.block = numbers_of(BLOCK, dtype)
         self.values = self.block.tolist()
         self.run = getattr(self, way)
         self.expected = 0
@@ -185,6 +186,33 @@ class Records:
         for i in range(count):
             self.column.insert(before // 2, self.pool[i % 997])
         assert self.column.length() == before + count
+
+    def close(self) -> None:
+        self.column.close()
+
+
+class Dicts:
+    """A column of small records as MessagePack: extended in blocks of a thousand, or read from front to back."""
+
+    def __init__(self, folder: str, library: str, way: str) -> None:
+        self.column = open_list(library, folder, "msgpack")
+        self.block = [{"id": i, "name": f"user {i}", "score": i / 7, "tags": ["a", "b"]} for i in range(OPERATION)]
+        if way == "iterate":
+            self.column.extend(self.block)
+        self.way, self.run = way, getattr(self, way)
+
+    def prepare(self, count: int) -> None:
+        if self.way == "extend":
+            self.column.clear()
+
+    def extend(self, count: int) -> None:
+        for _ in range(count):
+            self.column.extend(self.block)
+        assert self.column.get(-1) == self.block[-1]
+
+    def iterate(self, count: int) -> None:
+        for _ in range(count):
+            assert sum(1 for _ in self.column.iterate()) == OPERATION
 
     def close(self) -> None:
         self.column.close()
