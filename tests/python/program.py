@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -47,7 +48,10 @@ def call(*arguments: str | Path | bytes, data: bytes = b"") -> Ended:
     from kohakuvault.cli.app import app
 
     words = [it.decode("utf-8", "surrogateescape") if isinstance(it, bytes) else str(it) for it in arguments]
-    ended = testing.CliRunner().invoke(app, words, input=data, prog_name="kohakuvault")
+    apart = (
+        {"mix_stderr": False} if "mix_stderr" in inspect.signature(testing.CliRunner).parameters else {}
+    )  # click 8.1
+    ended = testing.CliRunner(**apart).invoke(app, words, input=data, prog_name="kohakuvault")
     if ended.exception is not None and not isinstance(ended.exception, SystemExit):
         raise ended.exception
     return Ended(ended.exit_code, ended.stdout_bytes, ended.stderr)
