@@ -137,6 +137,24 @@ def test_get_into_a_file_replaces_it_when_all_is_there(logs: Path, folder: Path)
     assert sorted(it.name for it in folder.iterdir() if it.name.startswith(".")) == []
 
 
+@pytest.mark.parametrize("name", ["{path}", "{folder}/link", "{folder}/hard", "{path}-wal"])
+def test_the_vault_itself_is_neither_written_over_nor_read_in(logs: Path, folder: Path, name: str) -> None:
+    (folder / "link").symlink_to(logs)
+    (folder / "hard").hardlink_to(logs)
+    other = Path(name.format(path=logs, folder=folder))
+    before = logs.read_bytes()
+    for words in (
+        ["get", logs, "log/1", "-o", other],
+        ["put", logs, "k", other],
+        ["export", logs, other, "--format", "jsonl"],
+        ["import", logs, other, "--format", "jsonl"],
+    ):
+        ended = call(*words)
+        assert ended.code == 2
+        assert ended.err.startswith(f"kohakuvault: {other} is the vault itself")
+    assert logs.read_bytes() == before
+
+
 def test_get_into_a_device_writes_to_it(logs: Path) -> None:
     assert call("get", logs, "log/3", "-o", "/dev/null").code == 0
     assert Path("/dev/null").is_char_device()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import tempfile
@@ -136,6 +137,18 @@ def copy_columns(older: OlderFile, vault: Vault) -> tuple[list[OlderColumn], lis
 # ---- the command ----
 
 
+@contextlib.contextmanager
+def _two_sqlites() -> Iterator[None]:
+    """Python's sqlite3 may be another SQLite than ours, which a vault warns of; here each has a file of its own."""
+    logger = logging.getLogger("kohakuvault")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _check_source(src: Path) -> None:
     check_exists(src)
     with src.open("rb") as file:
@@ -160,7 +173,7 @@ def migrate(ctx: click.Context, src: Path, dest: Path, as_json: bool) -> None:
     """
     _check_source(src)
     try:
-        with OlderFile(src) as older:
+        with _two_sqlites(), OlderFile(src) as older:
             left = older.unread()
             if not older.tables() and not older.columns() and not left:
                 raise InvalidArgument(f"{src} holds no tables of keys and values, and no columns")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,16 @@ def check_exists(path: Path) -> None:
         raise InvalidArgument(f"{path} is a folder, not a vault")
     if not path.exists():
         raise NotFound(str(path), f"there is no file {path}")
+
+
+def check_apart(path: Path, other: Path) -> None:
+    """Refuse a source or a destination that is the vault itself, or a log of it, by whatever name."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        part = path.with_name(path.name + suffix)
+        if os.path.realpath(part) == os.path.realpath(other) or (
+            part.exists() and other.exists() and part.samefile(other)
+        ):
+            raise InvalidArgument(f"{other} is the vault itself{', or a log of it' if suffix else ''}")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from .complete import complete_column
 from .folder import export_folder, import_folder
 from .jsonlines import LineReader, export_lines, import_lines
 from .keytext import from_text
-from .opening import any_table, existing_table, file_argument, reading, table_option, writing
+from .opening import any_table, check_apart, existing_table, file_argument, reading, table_option, writing
 from .output import count, json_option, opened_output, print_json, print_lines
 from .progress import Bar
 
@@ -80,6 +80,7 @@ def _lines(file: Path, source: Path) -> Iterator[tuple[Vault, LineReader]]:
         stream: IO[bytes] = sys.stdin.buffer
         size = None
         if str(source) != PIPE:
+            check_apart(file, source)
             stream, size = stack.enter_context(source.open("rb")), source.stat().st_size
         vault = stack.enter_context(writing(file, create=True))
         bar = stack.enter_context(Bar(f"importing {source}", size, "bytes"))
@@ -225,6 +226,7 @@ def export_command(
     _check_use(kind, of_columns, table, prefix)
     if kind == "csv" and records is not None:
         raise click.UsageError("--records writes JSON Lines; --column chooses what CSV takes")
+    check_apart(file, dest)
     with reading(file) as vault:
         if of_columns:
             with opened_output(dest) as out:

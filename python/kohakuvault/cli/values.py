@@ -16,7 +16,7 @@ from .complete import complete_key
 from .failure import FAILED, Failure
 from .jsonlines import key_record
 from .keytext import from_text, to_text
-from .opening import any_table, existing_table, file_argument, reading, table_option, writing
+from .opening import any_table, check_apart, existing_table, file_argument, reading, table_option, writing
 from .output import count, json_line, json_option, opened_output, print_json, print_lines
 from .progress import Bar, CountedWriter
 
@@ -104,6 +104,8 @@ def _print_raw(keys: Iterator[bytes]) -> None:
 def get(file: Path, key: str, table: str | None, as_raw: bool, as_hex: bool, output: Path | None) -> None:
     """Write the value of KEY to standard output, or to a file."""
     name = key_of(key, as_raw, as_hex)
+    if output is not None:
+        check_apart(file, output)
     with reading(file) as vault:
         kv = existing_table(vault, table)
         if output is None:
@@ -191,6 +193,7 @@ def put(
     elif source is None or str(source) == "-":
         stored = _put_stream(file, table, name, sys.stdin.buffer, None)
     else:
+        check_apart(file, source)
         with source.open("rb") as stream:
             stored = _put_stream(file, table, name, stream, source.stat().st_size)
     if as_json:
