@@ -9,6 +9,7 @@ demo: setup
 	python examples/demo.py
 	python examples/demo_index.py
 	python examples/demo_records.py
+	python examples/demo_columns.py
 
 # The same with a value of 3 GiB.
 demo-large: setup

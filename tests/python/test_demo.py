@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
+import json
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -64,3 +66,22 @@ def test_a_changed_image_is_noticed(demo: ModuleType, wheel: Path, kv: KVault) -
 
 def test_a_wheel_that_is_there_is_not_fetched_again(demo: ModuleType, wheel: Path, folder: Path) -> None:
     assert demo.fetch_wheel(folder) == wheel
+
+
+def test_the_demo_of_columns_on_a_few_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rich", reason="rich is not installed")
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    columns = importlib.import_module("demo_columns")
+    wheel = folder / "vega_datasets-0.0.whl"
+    files = {
+        "airports.csv": "iata,name,latitude,longitude\nSEA,Seattle,47.4,-122.3\n",
+        "cars.json": json.dumps([{"Name": f"car {i}", "Cylinders": i} for i in range(8)]),
+        "seattle-weather.csv": "date,temp_max,weather\n2012/01/01,12.8,rain\n2012/01/02,10.6,snow\n",
+        "seattle-temps.csv": "date,temp\n2010/01/01 00:00,39.4\n2010/01/01 01:00,39.2\n",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"vega_datasets/_data/{name}", text)
+    columns.tour(folder, wheel, 200_000)
+    with KVault(folder / "columns.kv") as kv:
+        assert kv.verify() == []
