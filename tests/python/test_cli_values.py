@@ -155,6 +155,14 @@ def test_the_vault_itself_is_neither_written_over_nor_read_in(logs: Path, folder
     assert logs.read_bytes() == before
 
 
+def test_get_through_a_link_writes_what_it_leads_to(logs: Path, folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "link").symlink_to(folder / "other" / "out")
+    assert call("get", logs, "log/3", "-o", folder / "link").code == 0
+    assert (folder / "link").is_symlink()
+    assert (folder / "other" / "out").read_bytes() == b"xxx"
+
+
 def test_get_into_a_device_writes_to_it(logs: Path) -> None:
     assert call("get", logs, "log/3", "-o", "/dev/null").code == 0
     assert Path("/dev/null").is_char_device()

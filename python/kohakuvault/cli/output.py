@@ -58,8 +58,9 @@ def count(number: int, noun: str) -> str:
 def complete_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that is at `path` only once all went well; what was there stays until then.
 
-    A device or a pipe, which cannot be replaced, is written to as it is.
+    A device or a pipe, which cannot be replaced, is written to as it is; a link stays one.
     """
+    path = Path(os.path.realpath(path))
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.stat().st_mode):
             with path.open("wb") as device:

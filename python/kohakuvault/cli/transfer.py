@@ -212,7 +212,7 @@ def export_command(
     32 MiB.
 
     CSV takes columns, and so do JSON Lines with --columns, --column or --records; columns side by side have to be
-    of one length. Whatever is written appears only when it is complete.
+    of one length. Whatever is written appears only when it is complete; a file that is there is replaced then.
 
     \b
     kohakuvault export media.kv copies --prefix photos/
