@@ -159,6 +159,29 @@ def test_a_busy_file_has_its_code(filled: Path) -> None:
     assert "waited" in ended.err
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_a_full_disk_is_one_line_and_leaves_nothing(path: Path, folder: Path) -> None:
+    with KVault(path) as kv:
+        kv["large"] = bytes(3_000_000)
+    (folder / "older.kv").write_bytes((Path(__file__).parents[1] / "data" / "older-0.6.0.kv").read_bytes())
+    before = sorted(folder.iterdir())
+    for words in (
+        f"get {path} large -o {folder}/out",
+        f"export {path} {folder}/out",
+        f"backup {path} {folder}/out",
+        f"put {folder}/new.kv k {path}",
+        f"migrate {folder}/older.kv {folder}/out.kv",
+    ):
+        limited = f"ulimit -f 100; {sys.executable} -m kohakuvault {words}"
+        ended = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 1, words
+        assert ended.stderr.startswith("kohakuvault: "), words
+        assert ended.stderr.count("\n") == 1, words
+        assert str(folder) in ended.stderr, words
+        (folder / "new.kv").unlink(missing_ok=True)
+        assert sorted(folder.iterdir()) == before, words
+
+
 def test_ctrl_c_is_one_line_and_a_code(path: Path) -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "kohakuvault", "put", str(path), "k"], stdin=subprocess.PIPE, stderr=subprocess.PIPE

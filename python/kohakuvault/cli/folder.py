@@ -12,6 +12,7 @@ from ..errors import InvalidArgument
 from ..kv import KVault
 from .failure import one_line
 from .keytext import to_text
+from .output import naming
 from .progress import Bar, CountedWriter
 
 NAME_BYTES_MAX = 255  # of a part of a path, on every file system of today
@@ -133,7 +134,7 @@ def export_folder(kv: KVault, dest: Path, prefix: bytes) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix=".kohakuvault-", dir=parent) as made:
         inside = Path(made) / "files"
         inside.mkdir()
-        counted = _write_files(kv, os.fsencode(inside), prefix, total)
+        counted = _write_files(kv, os.fsencode(inside), dest, prefix, total)
         if dest.exists():
             for path in inside.iterdir():
                 path.rename(dest / path.name)
@@ -142,13 +143,13 @@ def export_folder(kv: KVault, dest: Path, prefix: bytes) -> dict[str, int]:
     return counted
 
 
-def _write_files(kv: KVault, root: bytes, prefix: bytes, total: int) -> dict[str, int]:
+def _write_files(kv: KVault, root: bytes, dest: Path, prefix: bytes, total: int) -> dict[str, int]:
     files = written = 0
     with Bar("exporting", total, "bytes") as bar:
         for key in kv.keys(prefix=prefix):
             path = os.path.join(root, *key[len(prefix) :].split(b"/"))
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "xb") as file:  # two names that the file system takes for one end here
+            with naming(dest), open(path, "xb") as file:  # two names that the file system takes for one end here
                 written += kv.get_to_file(key, CountedWriter(file, bar))
             files += 1
     return {"values": files, "bytes": written}

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import click
 
+from ..errors import KohakuVaultError
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -55,6 +57,17 @@ def count(number: int, noun: str) -> str:
 
 
 @contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let a failure of the system to write to a file, which names none by itself, name this one."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.filename is None and not isinstance(exc, KohakuVaultError):
+            exc.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def complete_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that is at `path` only once all went well; what was there stays until then.
 
@@ -68,7 +81,7 @@ def complete_file(path: Path) -> Iterator[IO[bytes]]:
             return
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), _mode_of(path))
             yield file
             file.flush()
