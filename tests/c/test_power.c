@@ -1,6 +1,6 @@
 /* test_power.c - the power is cut at every sync: what is found afterwards is a prefix of the commits.
  *
- * A history of commits of every kind runs on a file that the fault VFS follows. Before each
+ * A history of commits of every kind, to keys and to columns, runs on a file that the fault VFS follows. Before each
  * sync, truncation and deletion, and after each step, the folder is written down as a cut at that moment
  * may leave it: without what was not synced, with all of it, or with torn parts of it. Each such
  * folder is then opened, as after a reboot: it must verify clean, take a write, and hold what
@@ -228,12 +228,37 @@ static kvault_status reopen(kvault_error *err)
     return rc >= 0 ? subject_open(&subject, err) : rc;
 }
 
+static kvault_status change_column(kvault_error *err)
+{
+    kvault_elements numbers = { value_of(8 * 300).data, NULL, 300 };
+    const uint64_t offsets[] = { 0, 10, 10 + dice(3000) };
+    kvault_elements texts = { value_of(offsets[2]).data, offsets, 2 };
+    kvault_range range = { dice(300), dice(300), 1 + dice(5) };
+
+    switch (dice(6)) {
+    case 0:
+        return kvault_column_append(subject.numbers, &numbers, err);
+    case 1:
+        return kvault_column_insert(subject.numbers, dice(10000), &numbers, err);
+    case 2:
+        return kvault_column_delete_range(subject.numbers, &range, err);
+    case 3:
+        return kvault_column_append(subject.texts, &texts, err);
+    case 4:
+        return kvault_column_insert(subject.texts, dice(500), &texts, err);
+    default:
+        return kvault_column_delete_range(subject.texts, &range, err);
+    }
+}
+
 /* At most one visible commit. */
 static kvault_status step(kvault_error *err)
 {
     char key[8];
 
-    switch (dice(12)) {
+    if (!subject.numbers)
+        return subject_fill(&subject, err);
+    switch (dice(15)) {
     case 0:
         return kvault_kv_put(subject.kv, some_key(key), value_of(262145 + dice(20000)), err);
     case 1:
@@ -253,6 +278,10 @@ static kvault_status step(kvault_error *err)
         return reopen(err);
     case 9:
         return dice(4) ? put_some(1, 100, err) : kvault_kv_clear(subject.kv, err);
+    case 10:
+    case 11:
+    case 12:
+        return change_column(err);
     default:
         return put_some(1, 9000, err);
     }
