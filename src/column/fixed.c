@@ -134,6 +134,10 @@ static kvault_status fill_chunk(struct chunk_list *list, uint32_t seq, uint64_t 
         return KVAULT_OK;
     }
     room = room_for(meta, number, have, used + size);
+    if (size == room) { /* a whole chunk, from where it lies */
+        TRY(kvault__chunk_put(list->io, meta->id, seq, bytes, size, reterr));
+        return KVAULT_OK;
+    }
     data = kvault__alloc_zero(1, room);
     if (!data) {
         rc = kvault__fail_nomem(reterr, room);

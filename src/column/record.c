@@ -7,6 +7,9 @@
  *     56 schema size u32 | 60 tail size u32 | 64 name size u16 | 66 dtype size u16 | 68 birth u32
  *     72 name | dtype | tail | XXH3 u64 of all before, with the id
  *
+ *     A column that has a tail has room for all of it always, zeros behind its elements: a record that keeps its size
+ *     is overwritten where it lies, and SQLite moves nothing in the page.
+ *
  *     col_names, the name is the row's key:
  *      0 id u64 | 8 XXH3 u64 of name and id
  *
@@ -29,6 +32,11 @@ static kvault_status damaged(uint64_t id, const char *what, kvault_error *reterr
 {
     return kvault__fail(reterr, KVAULT_E_CORRUPT, "the record of column %llu (col_meta) is damaged: %s",
                         (unsigned long long)id, what);
+}
+
+static uint32_t tail_room(const struct column_meta *meta)
+{
+    return kvault__has_tail(meta) ? COLUMN_TAIL_BYTES : 0;
 }
 
 static bool is_plausible(const struct column_meta *meta)
@@ -73,7 +81,8 @@ kvault_status kvault__meta_decode(uint64_t id, kvault_slice record, struct colum
     meta->birth = kvault__load_le32(at + 68);
     if (meta->name_size > COLUMN_NAME_BYTES_MAX || meta->dtype_size > KVAULT_DTYPE_TEXT_MAX ||
         meta->tail_size > COLUMN_TAIL_BYTES ||
-        body != (size_t)HEADER_BYTES + meta->name_size + meta->dtype_size + meta->tail_size || !is_plausible(meta))
+        body != (size_t)HEADER_BYTES + meta->name_size + meta->dtype_size + tail_room(meta) ||
+        meta->tail_size > tail_room(meta) || !is_plausible(meta))
         return damaged(id, "its sizes make no sense", reterr);
     at += HEADER_BYTES;
     memcpy(meta->name, at, meta->name_size);
@@ -111,7 +120,9 @@ static size_t encode(const struct column_meta *meta, uint8_t to[RECORD_BYTES_MAX
     memcpy(to + size, meta->dtype, meta->dtype_size);
     size += meta->dtype_size;
     memcpy(to + size, meta->tail, meta->tail_size);
-    size += meta->tail_size;
+    if (tail_room(meta))
+        memset(to + size + meta->tail_size, 0, tail_room(meta) - meta->tail_size);
+    size += tail_room(meta);
     kvault__store_le64(to + size, kvault__record_checksum(STORAGE_COLUMNS, meta->id, (kvault_slice){ to, size }));
     return size + SUM_BYTES;
 }
