@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import os
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -186,3 +187,81 @@ class OrderedMap:
 
     def memory(self, seconds: float) -> float:
         return self.entry_bytes
+
+
+class Locked:
+    """What one does without a map for threads: a lock around each call."""
+
+    def __init__(self, made: Any) -> None:
+        self.map = made
+        self.lock = threading.Lock()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        with self.lock:
+            self.map[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        with self.lock:
+            del self.map[key]
+
+    def __getitem__(self, key: Any) -> Any:
+        with self.lock:
+            return self.map[key]
+
+    def get_many(self, keys: list[Any]) -> list[Any]:
+        with self.lock:
+            get = self.map.get
+            return [get(key) for key in keys]
+
+    def update(self, pairs: list[tuple[Any, Any]]) -> None:
+        with self.lock:
+            for key, value in pairs:
+                self.map[key] = value
+
+    def items(self) -> list[tuple[Any, Any]]:
+        with self.lock:
+            return list(self.map.items())
+
+
+class SharedMap(OrderedMap):
+    """The same, shared: by two threads where a call says so."""
+
+    def __init__(self, library: str, size: int, kind: str) -> None:
+        super().__init__(library, size, kind)
+        if library != "SkipList":
+            self.map = Locked(self.map)
+
+    def in_two_threads(self, body: Callable[[], None]) -> float:
+        threads = [threading.Thread(target=body) for _ in range(2)]
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - began
+
+    def get_many_twice(self, seconds: float) -> float:
+        """An operation is a key, of those that both threads look up."""
+
+        def body() -> None:
+            assert sum(self.map.get_many(self.present)) == len(self.present)
+
+        return self.repeat(seconds, lambda: self.in_two_threads(body), 2 * len(self.present))
+
+    def update_twice(self, seconds: float) -> float:
+        pairs = [(key, VALUE) for key in self.present]
+
+        def body() -> None:
+            self.map.update(pairs)
+
+        return self.repeat(seconds, lambda: self.in_two_threads(body), 2 * len(pairs))
+
+    def update(self, seconds: float) -> float:
+        pairs = [(key, VALUE) for key in self.present]
+
+        def turn() -> float:
+            began = time.perf_counter()
+            self.map.update(pairs)
+            return time.perf_counter() - began
+
+        return self.repeat(seconds, turn, len(pairs))

@@ -1,4 +1,5 @@
-"""Rows 14 and 18: CSBTree beside SortedDict, BTrees and a dict with bisect, at three sizes, int and str keys."""
+"""Rows 14, 15 and 18: CSBTree beside SortedDict, BTrees and a dict with bisect, at three sizes, int and str keys;
+SkipList beside a SortedDict with a lock. `bench_maps.c` has the native part of row 15."""
 
 from __future__ import annotations
 
@@ -28,9 +29,33 @@ GOALS = {
 }
 
 
-def contender(library: str, size: int, kind: str) -> Contender:
+SHARED_WORKS = {
+    "insert": "insert",
+    "hit": "[] of a key that is there",
+    "delete": "delete",
+    "get_many": "get_many of 20,000",
+    "update": "update of 20,000",
+    "get_many_twice": "get_many, two threads",
+    "update_twice": "update, two threads",
+}
+
+
+def contender(library: str, size: int, kind: str, factory: str = "OrderedMap") -> Contender:
     options = {"library": library, "size": size, "kind": kind}
-    return Contender(library, "maps_work", "OrderedMap", options, needs=NEEDS.get(library, ""))
+    return Contender(library, "maps_work", factory, options, needs=NEEDS.get(library, ""))
+
+
+def shared_rows(settings: Settings) -> list[Row]:
+    made = []
+    for kind in ("int", "str"):
+        for size in SIZES:
+            count = settings.sized(size)
+            ours = contender("SkipList", count, kind, "SharedMap")
+            peer = contender("SortedDict", count, kind, "SharedMap")
+            for call, work in SHARED_WORKS.items():
+                measure = self_timed(call, ours, [peer])
+                made.append(Row("15", f"SkipList, {work}, {kind}, {size:,}", measure, goals={"SortedDict": 3}))
+    return made
 
 
 def self_timed(call: str, ours: Contender, peers: list[Contender]) -> Callable[[Settings], list[Result]]:
@@ -78,4 +103,4 @@ def rows(settings: Settings) -> list[Row]:
             for call, work in {**WORKS, "items": "items"}.items():
                 measure = self_timed(call, ours, peers)
                 made.append(Row("14", f"CSBTree, {work}, {kind}, {size:,}", measure, goals=GOALS[kind][call]))
-    return made
+    return [*made, *shared_rows(settings)]

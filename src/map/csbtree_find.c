@@ -1,8 +1,8 @@
 /* csbtree_find.c - searching a CSBTree: keys to probes, probes to places.
  *
  * A node of ranks is searched by csbtree_rank.c. Ranks of bytes may tie; among the ties the bytes are
- * compared. On the way down all lines of a node's ranks are asked for at once: what the search
- * needs next is not known early enough, and waiting for one line costs as much as for eight.
+ * compared. All lines of a leaf's ranks are asked for at once: what the search needs next is not known
+ * early enough, and waiting for one line costs as much as for eight.
  *
  * Objects are compared by foreign code, which may change the tree. So after each
  * call the version is checked before a node is touched again; the tree struct
@@ -210,7 +210,8 @@ bool kvault__csb_find_number(const kvault_csbtree *tree, int64_t rank, const str
             return found;
         }
         node = csb_child(tree, node, child_for(at, found));
-        prefetch_node(tree, node);
+        if (level == 2)
+            prefetch_node(tree, node); /* a leaf: the nodes above it are few, and in the caches */
     }
 }
 
@@ -235,7 +236,8 @@ kvault_status kvault__csb_find(kvault_csbtree *tree, const struct csb_probe *pro
         if (level + 1 < height) {
             at = child_for(at, found);
             node = csb_child(tree, node, at);
-            prefetch_node(tree, node);
+            if (level + 2 == height)
+                prefetch_node(tree, node);
         }
         path->at[level] = at;
     }

@@ -35,7 +35,8 @@ bool kvault__csb_can_search_wide(void)
 __attribute__((target("avx2"))) static uint32_t count_wide(const union csb_word *ranks, uint32_t count, int64_t rank)
 {
     __m256i key = _mm256_set1_epi64x(rank), sum = _mm256_setzero_si256(), other = _mm256_setzero_si256();
-    uint32_t at = 0, below;
+    const __m256i lanes = _mm256_set_epi64x(3, 2, 1, 0);
+    uint32_t at = 0;
     __m128i half;
 
     /* A rank below adds -1 to its lane. Two sums, so that additions need not wait for each other. */
@@ -47,11 +48,16 @@ __attribute__((target("avx2"))) static uint32_t count_wide(const union csb_word 
         other = _mm256_add_epi64(other, _mm256_cmpgt_epi64(key, b));
     }
     sum = _mm256_add_epi64(sum, other);
+    /* Of the last vectors only the lanes below `count` say something. The words behind are the node's, too: there is
+     * always another column. */
+    for (; at < count; at += 4) {
+        __m256i a = _mm256_loadu_si256((const __m256i *)(const void *)(ranks + at));
+        __m256i valid = _mm256_cmpgt_epi64(_mm256_set1_epi64x((int64_t)(count - at)), lanes);
+
+        sum = _mm256_add_epi64(sum, _mm256_and_si256(_mm256_cmpgt_epi64(key, a), valid));
+    }
     half = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-    below = 0u - (uint32_t)(_mm_cvtsi128_si64(half) + _mm_extract_epi64(half, 1));
-    for (; at < count; at++)
-        below += ranks[at].rank < rank;
-    return below;
+    return 0u - (uint32_t)(_mm_cvtsi128_si64(half) + _mm_extract_epi64(half, 1));
 }
 #else
 bool kvault__csb_can_search_wide(void)
