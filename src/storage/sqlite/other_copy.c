@@ -85,7 +85,9 @@ static int look_at(struct dl_phdr_info *object, size_t size, void *ctx)
         return 1;
     search->looked = true;
     search->seen->objects_loaded = object->dlpi_adds;
-    if (covers(object, search->ours) || !has_text(object))
+    /* Nor in the object that we are part of: what it carries is what we are linked with. (And under AddressSanitizer it
+     * is the one whose constants must not be read across.) */
+    if (covers(object, search->ours) || covers(object, text_head) || !has_text(object))
         return 0;
     (void)snprintf(search->seen->path, sizeof search->seen->path, "%s",
                    object->dlpi_name[0] ? object->dlpi_name : "the program itself");
