@@ -348,9 +348,9 @@ def rows(settings: Settings) -> list[Row]:
 
     opened = ["ours", "sqlite3", "lmdb", "R6", "R11", "diskcache"]
     sized = asked("Sized", "file_per_payload", ["ours", "sqlite3", "R6", "R11"], keys=settings.sized(8000), size=16384)
-    growth = asked("Growth", "mib", ["ours", "R6", "R11"], size=max(64, settings.sized(2048)) << 20)
+    growth = asked("Growth", "mib", ["ours", "R6", "R11"], size=max(64, settings.sized(512)) << 20)
     return [
-        Row("6", "memory growth while 2 GiB stream in and out", growth, unit="MiB"),
+        Row("6", "memory growth while 512 MiB stream in and out", growth, unit="MiB"),
         Row("16", "hits in the cache, 100 B", **threads("get", 100, 65536, "one thread", 0.9)),
         Row("16", "get from SQLite, 16 KiB", **threads("get", 16384, 1024, "two processes", 0.85)),
         Row("16", "get_many, 1 KiB", **threads("get_many", 1024, 4096, "two processes", 0.85)),
