@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -109,6 +110,8 @@ static void nothing_acknowledged_is_lost(void)
             uint32_t own = history_random(&seed);
 
             pids[writer] = fork();
+            if (pids[writer] == 0)
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* it would write for ever */
             if (pids[writer] == 0)
                 child(writer, lengths[writer], mode, own);
         }

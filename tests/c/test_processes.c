@@ -7,9 +7,11 @@
  * WAL. KVTEST_SECONDS says for how long (2); the default options are what a user has. */
 #include "kvtest.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -48,6 +50,11 @@ static _Noreturn void fail(const char *who, const kvault_error *err)
     printf("# %s: %s\n", who, err->message);
     fflush(stdout);
     _exit(1);
+}
+
+static void die_with_the_parent(void)
+{
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 /* ---- writers and readers ---- */
@@ -204,6 +211,8 @@ static void writers_and_readers_do_not_hurt_each_other(void)
     fflush(stdout);
     for (int i = 0; i < WRITERS + READERS; i++) {
         pids[i] = fork();
+        if (pids[i] == 0)
+            die_with_the_parent();
         if (pids[i] == 0 && i < WRITERS)
             be_writer(path, i);
         if (pids[i] == 0)
@@ -272,8 +281,10 @@ static void a_reader_elsewhere_that_stays_makes_a_warning_and_no_stall(void)
     make_file(path);
     fflush(stdout);
     pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+        die_with_the_parent();
         stay(path);
+    }
     kvault_options_init(&options);
     options.warn = on_warning;
     CHECK_OK(kvault_open(path, &options, &vault, &err), &err);
