@@ -59,32 +59,51 @@ static kvault_status give(struct var *var, const struct packed_slot *slot, kvaul
                        : kvault__result_add(result, (kvault_slice){ slot->data, slot->size }, reterr);
 }
 
-/* Element `i` of a chunk, without the rest of it: its table entries, then its bytes. */
-static kvault_status read_one(struct var *var, const struct chunk_place *place, uint32_t i, kvault_buf *scratch,
-                              kvault_result *result, kvault_error *reterr)
+kvault_status kvault__var_locate(struct var *var, const struct chunk_place *place, uint32_t i, struct packed_place *ret,
+                                 kvault_error *reterr)
 {
     struct column_io *io = var->list->io;
     uint64_t id = var->list->meta->id;
-    uint32_t base = PACKED_HEADER + (uint32_t)place->count * PACKED_ENTRY, entry, start, end;
+    uint32_t base = PACKED_HEADER + (uint32_t)place->count * PACKED_ENTRY, start, end;
     bool last = i + 1 == place->count;
     uint8_t bytes[8];
-    struct packed_slot slot;
     kvault_status rc;
 
     if (last)
         TRY(kvault__chunk_read(io, id, place->seq, 4, bytes + 4, 4, reterr)); /* the area's size */
     TRY(kvault__chunk_read(io, id, place->seq, PACKED_HEADER + i * PACKED_ENTRY, bytes, last ? 4 : 8, reterr));
-    entry = kvault__load_le32(bytes);
-    start = entry & PACKED_OFFSET;
+    start = kvault__load_le32(bytes) & PACKED_OFFSET;
     end = last ? kvault__load_le32(bytes + 4) : kvault__load_le32(bytes + 4) & PACKED_OFFSET;
-    if (start > end || end > kvault__chunk_data_max(var->list->meta)) {
-        rc = kvault__fail(reterr, KVAULT_E_CORRUPT, "the place of an element makes no sense");
-        goto out;
-    }
-    scratch->size = 0;
-    TRY(kvault__buf_reserve(scratch, end - start + 1, reterr));
-    TRY(kvault__chunk_read(io, id, place->seq, base + start, scratch->data, end - start, reterr));
-    TRY(kvault__packed_decode(scratch->data, end - start, entry, &slot, reterr));
+    if (start > end || end > kvault__chunk_data_max(var->list->meta))
+        return kvault__fail(reterr, KVAULT_E_CORRUPT, "the place of an element makes no sense");
+    *ret = (struct packed_place){ kvault__load_le32(bytes), base + start, end - start };
+out:
+    return rc;
+}
+
+kvault_status kvault__var_load_slot(struct var *var, const struct chunk_place *place, const struct packed_place *at,
+                                    kvault_buf *buf, struct packed_slot *ret_slot, kvault_error *reterr)
+{
+    kvault_status rc;
+
+    buf->size = 0;
+    TRY(kvault__buf_reserve(buf, at->size + 1, reterr));
+    TRY(kvault__chunk_read(var->list->io, var->list->meta->id, place->seq, at->offset, buf->data, at->size, reterr));
+    TRY(kvault__packed_decode(buf->data, at->size, at->entry, ret_slot, reterr));
+out:
+    return rc;
+}
+
+/* Element `i` of a chunk, without the rest of it. */
+static kvault_status read_one(struct var *var, const struct chunk_place *place, uint32_t i, kvault_buf *scratch,
+                              kvault_result *result, kvault_error *reterr)
+{
+    struct packed_place at;
+    struct packed_slot slot;
+    kvault_status rc;
+
+    TRY(kvault__var_locate(var, place, i, &at, reterr));
+    TRY(kvault__var_load_slot(var, place, &at, scratch, &slot, reterr));
     TRY(give(var, &slot, result, reterr));
 out:
     return rc;

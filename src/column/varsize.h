@@ -31,6 +31,17 @@ kvault_status kvault__var_read(struct var *var, uint64_t start, uint64_t count, 
 /* A whole chunk, checked, into *buf. The words of a failure name no column. */
 kvault_status kvault__var_load(struct var *var, const struct chunk_place *place, kvault_buf *buf,
                                struct packed *ret_packed, kvault_error *reterr) KVAULT_MUST_USE;
+/* Where slot `i` of a chunk lies, without the rest of it; and the slot, into *buf. The words of a failure name no
+ * column. */
+struct packed_place {
+    uint32_t entry;        /* of the table */
+    uint32_t offset, size; /* of the slot, in the chunk's data */
+};
+kvault_status kvault__var_locate(struct var *var, const struct chunk_place *place, uint32_t i, struct packed_place *ret,
+                                 kvault_error *reterr) KVAULT_MUST_USE;
+kvault_status kvault__var_load_slot(struct var *var, const struct chunk_place *place, const struct packed_place *at,
+                                    kvault_buf *buf, struct packed_slot *ret_slot,
+                                    kvault_error *reterr) KVAULT_MUST_USE;
 kvault_status kvault__var_read_large(struct var *var, const struct packed_slot *slot, kvault_result *result,
                                      kvault_error *reterr) KVAULT_MUST_USE;
 

@@ -302,46 +302,55 @@ out:
 
 /* ---- replacing ---- */
 
+/* Write a slot's bytes, and its entry of the table if it changes. */
+static kvault_status put_slot(struct var *var, const struct chunk_place *place, uint32_t i,
+                              const struct packed_place *at, const uint8_t *bytes, uint32_t entry, kvault_error *reterr)
+{
+    struct column_io *io = var->list->io;
+    uint64_t id = var->list->meta->id;
+    uint8_t encoded[PACKED_ENTRY];
+    kvault_status rc;
+
+    TRY(kvault__chunk_patch(io, id, place->seq, at->offset, bytes, at->size, reterr));
+    if (entry == at->entry)
+        return KVAULT_OK;
+    kvault__store_le32(encoded, entry);
+    TRY(kvault__chunk_patch(io, id, place->seq, PACKED_HEADER + i * PACKED_ENTRY, encoded, sizeof encoded, reterr));
+out:
+    return rc;
+}
+
 /* Overwrite the bytes of a slot that has room for them; true in *ret_done if it had. */
 static kvault_status set_in_place(struct var *var, const struct chunk_place *place, uint32_t i, kvault_slice element,
                                   bool *ret_done, kvault_error *reterr)
 {
-    struct column_io *io = var->list->io;
     struct column_meta *meta = var->list->meta;
-    kvault_buf chunk = KVAULT_BUF_INIT;
-    struct packed packed;
+    kvault_buf slot_bytes = KVAULT_BUF_INIT;
+    struct packed_place at;
     struct packed_slot slot, fresh;
-    uint32_t room, at, entry;
-    uint8_t *table, bytes[4];
+    uint32_t entry;
     kvault_status rc;
 
     *ret_done = false;
-    TRY(kvault__var_load(var, place, &chunk, &packed, reterr));
-    TRY(kvault__packed_slot(&packed, i, &slot, reterr));
-    room = slot.size + slot.slack;
-    if (slot.large || element.size > room)
+    TRY(kvault__var_locate(var, place, i, &at, reterr));
+    if ((at.entry & PACKED_LARGE) || element.size > at.size)
         goto out;
-    table = chunk.data + PACKED_HEADER + i * PACKED_ENTRY;
-    at = (uint32_t)(slot.data - chunk.data);
+    TRY(kvault__var_load_slot(var, place, &at, &slot_bytes, &slot, reterr));
+    fresh = (struct packed_slot){ NULL, (uint32_t)element.size, at.size - (uint32_t)element.size, false };
+    entry = at.entry & PACKED_OFFSET;
     if (element.size)
-        memcpy(chunk.data + at, element.data, element.size);
-    entry = kvault__load_le32(table) & PACKED_OFFSET;
-    if (element.size < room) {
-        kvault__packed_mark_slack(chunk.data + at, room, (uint32_t)element.size);
+        memcpy(slot_bytes.data, element.data, element.size);
+    if (fresh.slack) {
+        kvault__packed_mark_slack(slot_bytes.data, at.size, fresh.size);
         entry |= PACKED_SLACK;
     }
-    kvault__store_le32(bytes, entry);
-    TRY(kvault__chunk_patch(io, meta->id, place->seq, at, chunk.data + at, room, reterr));
-    if (memcmp(table, bytes, sizeof bytes) != 0)
-        TRY(kvault__chunk_patch(io, meta->id, place->seq, PACKED_HEADER + i * PACKED_ENTRY, bytes, sizeof bytes,
-                                reterr));
-    fresh = (struct packed_slot){ NULL, (uint32_t)element.size, room - (uint32_t)element.size, false };
-    kvault__slot_count_out(meta, &slot);
+    kvault__slot_count_out(meta, &slot); /* its bytes are those of `fresh` already, its sizes are not */
     kvault__slot_count_in(meta, &fresh);
+    TRY(put_slot(var, place, i, &at, slot_bytes.data, entry, reterr));
     meta->revision++;
     *ret_done = true;
 out:
-    kvault_buf_free(&chunk);
+    kvault_buf_free(&slot_bytes);
     return kvault__in_column(rc, meta, place->seq, place->first + i, 1, reterr);
 }
 
