@@ -246,6 +246,14 @@ def test_importing_the_package_imports_nothing_of_the_command_line() -> None:
     assert (ended.stdout, ended.stderr) == ("[]\n", "")
 
 
+def test_no_command_but_migrate_brings_a_second_sqlite_along(filled: Path) -> None:
+    script = "import atexit, sys; atexit.register(lambda: print('sqlite3' in sys.modules, file=sys.stderr))"
+    script += "; from kohakuvault.__main__ import main; main()"
+    for words in (["info", str(filled)], ["--help"], ["verify", str(filled)]):
+        ended = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, ended.stderr) == (0, "False\n")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_what_the_shell_reads(shell: str) -> None:
     assert "_KOHAKUVAULT_COMPLETE" in call("completion", shell).text
