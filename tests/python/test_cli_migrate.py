@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -231,18 +232,25 @@ def test_a_damaged_column_is_named_and_the_rest_comes_over(older: Path, folder: 
 # ---- files that the published packages make now ----
 
 
+@functools.cache
+def install(version: str, folder: Path) -> str:
+    """Install the published package into a folder of its own; return why it could not be, or nothing."""
+    part = folder.with_name(f"{folder.name}.{os.getpid()}")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--retries", "1", "--no-deps"]
+    command = [*pip, "--only-binary", ":all:", "--target", str(part), f"kohakuvault=={version}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if ended.returncode:
+        shutil.rmtree(part, ignore_errors=True)
+        return (ended.stderr.strip() or "pip failed").splitlines()[-1]
+    part.rename(folder)
+    return ""
+
+
 def package(version: str) -> Path:
     """Return a folder with the published package, installed there on first use."""
     folder = CACHE / f"{version}-{sys.implementation.cache_tag}"
-    if not folder.exists():
-        part = folder.with_name(f"{folder.name}.{os.getpid()}")
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-        command = [*pip, "--only-binary", ":all:", "--target", str(part), f"kohakuvault=={version}"]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if ended.returncode:
-            shutil.rmtree(part, ignore_errors=True)
-            pytest.skip(f"kohakuvault {version} could not be installed: {ended.stderr.strip()[-200:]}")
-        part.rename(folder)
+    if not folder.exists() and (reason := install(version, folder)):
+        pytest.skip(f"kohakuvault {version} could not be installed: {reason}")
     return folder
 
 
