@@ -29,9 +29,9 @@ typedef struct kvpy_state {
     KVPY_STATE_FIELDS(KVPY_DECLARE)
 #undef KVPY_DECLARE
     uint64_t column_changes[KVPY_COLUMN_SLOTS]; /* by column id: writes of this process */
-    uint64_t rollbacks; /* which undo such writes */
-    const void *datetime_api;  /* of instant.c; NULL until a datetime is met */
-    struct kvpy_skip_call *skip_calls; /* the calls that are inside SkipLists */
+    uint64_t rollbacks;                         /* which undo such writes */
+    const void *datetime_api;                   /* of instant.c; NULL until a datetime is met */
+    struct kvpy_skip_call *skip_calls;          /* the calls that are inside SkipLists */
     unsigned long main_thread; /* the one that runs signal handlers; written at import and after a fork */
 } kvpy_state;
 
