@@ -29,30 +29,42 @@ static PyObject *packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 }
 
 PyDoc_STRVAR(with_json_schema_doc,
-             "with_json_schema($type, schema, /)\n--\n\n"
+             "with_json_schema($type, schema)\n--\n\n"
              "A packer of MessagePack that lets no value pass that breaks a JSON Schema.\n\n"
              "schema is a dict or bool, or the JSON text of one; its own $schema tells the draft, 2020-12 without.\n"
              "The package jsonschema-rs checks it. pack() raises SchemaError (\"Validation errors\").");
 
-static PyObject *with_json_schema(PyObject *type, PyObject *schema)
+static PyObject *with_schema(PyObject *type, kvault_kind kind, PyObject *schema)
 {
     kvpy_state *state = kvpy_state_of_type((PyTypeObject *)type);
-    kvault_dtype dtype = { KVAULT_MSGPACK, KVAULT_UTF8, 0 };
+    kvault_dtype dtype = { kind, KVAULT_UTF8, 0 };
 
     return state ? (PyObject *)kvpy_packer_new(state, &dtype, schema) : NULL;
 }
 
-PyDoc_STRVAR(with_cddl_schema_doc, "with_cddl_schema($type, cddl, /)\n--\n\n"
+static PyObject *with_json_schema(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "schema", NULL };
+    PyObject *schema;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:with_json_schema", names, &schema))
+        return NULL;
+    return with_schema(type, KVAULT_MSGPACK, schema);
+}
+
+PyDoc_STRVAR(with_cddl_schema_doc, "with_cddl_schema($type, cddl)\n--\n\n"
                                    "A packer of CBOR that lets no value pass that breaks a CDDL schema.\n\n"
                                    "cddl is text, its first rule what a record must be. The package pycddl, of the\n"
                                    "extra `cddl`, checks it. pack() raises SchemaError (\"Validation errors\").");
 
-static PyObject *with_cddl_schema(PyObject *type, PyObject *schema)
+static PyObject *with_cddl_schema(PyObject *type, PyObject *args, PyObject *kwargs)
 {
-    kvpy_state *state = kvpy_state_of_type((PyTypeObject *)type);
-    kvault_dtype dtype = { KVAULT_CBOR, KVAULT_UTF8, 0 };
+    static char *names[] = { "cddl", NULL };
+    PyObject *cddl;
 
-    return state ? (PyObject *)kvpy_packer_new(state, &dtype, schema) : NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:with_cddl_schema", names, &cddl))
+        return NULL;
+    return with_schema(type, KVAULT_CBOR, cddl);
 }
 
 /* No clear: the validator knows nothing of the packer, and without it values would pass unchecked. */
@@ -426,8 +438,10 @@ static PyGetSetDef packer_getset[] = {
 };
 
 static PyMethodDef packer_methods[] = {
-    { "with_json_schema", with_json_schema, METH_O | METH_CLASS, with_json_schema_doc },
-    { "with_cddl_schema", with_cddl_schema, METH_O | METH_CLASS, with_cddl_schema_doc },
+    { "with_json_schema", (PyCFunction)(void (*)(void))with_json_schema, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+      with_json_schema_doc },
+    { "with_cddl_schema", (PyCFunction)(void (*)(void))with_cddl_schema, METH_VARARGS | METH_KEYWORDS | METH_CLASS,
+      with_cddl_schema_doc },
     { "pack", packer_pack, METH_O, pack_doc },
     { "unpack", (PyCFunction)(void (*)(void))packer_unpack, METH_FASTCALL | METH_KEYWORDS, unpack_doc },
     { "pack_many", packer_pack_many, METH_O, pack_many_doc },

@@ -106,7 +106,7 @@ def test_what_is_checked_is_what_is_written() -> None:
 
 def test_a_schema_is_a_dict_a_bool_or_text() -> None:
     assert DataPacker.with_json_schema(json.dumps(PERSON)).pack(GOOD) == DataPacker.with_json_schema(PERSON).pack(GOOD)
-    assert DataPacker.with_json_schema(True).pack(5) == b"\5"
+    assert DataPacker.with_json_schema(schema=True).pack(5) == b"\5"
     with pytest.raises(SchemaError):
         DataPacker.with_json_schema(False).pack(5)
     bad: Any
@@ -156,7 +156,7 @@ def test_a_packer_with_a_schema_can_be_pickled(make: Callable[[], DataPacker]) -
 
 def test_cddl_validates_the_bytes_of_cbor() -> None:
     pytest.importorskip("pycddl")
-    packer = DataPacker.with_cddl_schema("person = {name: tstr, ? age: uint, tags: [* tstr]}")
+    packer = DataPacker.with_cddl_schema(cddl="person = {name: tstr, ? age: uint, tags: [* tstr]}")
     good = {"name": "Rin", "tags": ["a"]}
     assert packer.dtype == "cbor"
     assert packer.pack(good) == DataPacker("cbor").pack(good)
