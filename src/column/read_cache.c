@@ -15,10 +15,11 @@
 #include "base/bytes.h"
 #include "base/banned.h"
 
-#define LOOKS_BEFORE 2u   /* at one revision, before anything is kept */
-#define READS_BEFORE 2u   /* of a chunk, before it is kept */
-#define READS_AFTER 8u    /* of a chunk that had to go */
-#define ADMIT_AT_ONCE 64u /* chunks that one read may bring */
+#define LOOKS_BEFORE 2u                  /* at one revision, before anything is kept */
+#define READS_BEFORE 2u                  /* of a chunk, before it is kept */
+#define READS_AFTER 8u                   /* of a chunk that had to go, or of a large column's */
+#define LARGE_BYTES ((uint64_t)24 << 20) /* near the half of the default cache_kb */
+#define ADMIT_AT_ONCE 64u                /* chunks that one read may bring */
 #define CHUNKS_MAX (1u << 22)
 
 struct node {
@@ -476,6 +477,12 @@ static bool take_room(kvault_column *column, uint32_t size)
     return true;
 }
 
+/* Random reads of such a column seldom come back to a chunk before it had to go. */
+static bool is_large(const struct column_meta *meta)
+{
+    return (meta->elem_size ? meta->stored * meta->elem_size : meta->bytes) > LARGE_BYTES;
+}
+
 static uint64_t elements_in(const struct column_cache *cache, const struct node *node)
 {
     return cache->meta.elem_size ? node->size / cache->meta.elem_size : kvault__load_le32(node->data);
@@ -504,7 +511,7 @@ static bool wants(kvault_column *column, const struct edit *view, uint64_t eleme
         node->reads = READS_AFTER;
     }
     if (!node->wanted)
-        node->wanted = READS_BEFORE;
+        node->wanted = is_large(&cache->meta) ? READS_AFTER : READS_BEFORE;
     if (node->reads < UINT8_MAX)
         node->reads++;
     wanted = !node->data && node->reads >= node->wanted;

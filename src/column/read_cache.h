@@ -6,8 +6,8 @@
  * revision, costs the next reader one look; an edit empties the cache.
  *
  * Filling it costs: a list is read as a whole, a chunk for one of its elements. So nothing is kept before the
- * second look at the same revision, and no chunk before its second read; a chunk that another had to make room
- * for waits for its eighth.
+ * second look at the same revision, and no chunk before its second read; a chunk that had to make room for
+ * another, or is of a large column, waits for its eighth.
  *
  * The functions that are told "now" never wait and do no I/O: a thread that finds the cache in use, or finds
  * nothing, reads the file. */
