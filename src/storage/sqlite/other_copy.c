@@ -1,8 +1,9 @@
 /* other_copy.c - see other_copy.h.
  *
  * Most objects that carry a copy hide its names, so a text is looked for that SQLite's reader of the schema needs, in
- * the read-only parts of every object that was loaded. What has more than 16 MiB of them is left
- * out: reading it would be felt. */
+ * the read-only parts of the objects that were loaded. Reading those would be felt at every start of a program, so
+ * some are left out: what the system has installed, which links with the system's SQLite as we do; Python itself;
+ * code, where constants have a part of their own; what has more than 16 MiB of it. */
 #include "storage/sqlite/other_copy.h"
 
 #include <link.h>
@@ -58,14 +59,39 @@ __attribute__((no_sanitize("address"))) static bool find_text(const char *at, si
     return false;
 }
 
+static bool is_left_out(const char *path)
+{
+    static const char *const installed[] = { "/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/" };
+    const char *slash = strrchr(path, '/');
+
+    for (size_t i = 0; i < sizeof installed / sizeof installed[0]; i++) {
+        if (strncmp(path, installed[i], strlen(installed[i])) == 0 && !strstr(path, "-packages/"))
+            return true;
+    }
+    return strncmp(slash ? slash + 1 : path, "libpython", 9) == 0;
+}
+
+/* Are constants in a part of their own? Older linkers put them beside the code. */
+static bool has_constants(const struct dl_phdr_info *object)
+{
+    bool found = false;
+
+    for (int i = 0; i < object->dlpi_phnum && !found; i++)
+        found = object->dlpi_phdr[i].p_type == PT_LOAD && !(object->dlpi_phdr[i].p_flags & (PF_X | PF_W));
+    return found;
+}
+
 static bool has_text(const struct dl_phdr_info *object)
 {
+    uint32_t unwanted = has_constants(object) ? PF_W | PF_X : PF_W;
     size_t total = 0;
 
+    if (is_left_out(object->dlpi_name))
+        return false;
     for (int i = 0; i < object->dlpi_phnum; i++) {
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
 
-        if (part->p_type != PT_LOAD || !(part->p_flags & PF_R) || (part->p_flags & PF_W))
+        if (part->p_type != PT_LOAD || !(part->p_flags & PF_R) || (part->p_flags & unwanted))
             continue;
         total += part->p_filesz;
         if (total > READ_BYTES_MAX)
