@@ -531,6 +531,7 @@ kvault_status kvault_cache_lock(kvault *vault, kvault_error *reterr)
                           holds_cache(engine) ? "another lock_cache()" : "a transaction, which bypasses it");
         goto out;
     }
+    kvault__watch_thread();
     TRY(kvault__lock_writes(engine, "lock_cache()", &wait, reterr));
     /* Relaxed: only this thread compares it with its own mark. */
     atomic_store_explicit(&engine->cache_locker, this_thread(), memory_order_relaxed);

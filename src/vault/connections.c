@@ -97,6 +97,36 @@ kvault_status kvault__need_copier(struct engine *engine, const struct storage_wa
     return open_conn(engine, COPIER_CACHE_BYTES, wait, &engine->copier, reterr);
 }
 
+/* In the list of those who have a reader: one `from` becomes `to`; 0 is a free place, and there are enough. */
+static void relabel_locked(struct engine *engine, thread_mark from, thread_mark to)
+{
+    for (int i = 0; i < READERS_MAX; i++) {
+        if (engine->reading[i] == from) {
+            engine->reading[i] = to;
+            return;
+        }
+    }
+}
+
+bool kvault__reads_here_locked(const struct engine *engine)
+{
+    for (int i = 0; i < READERS_MAX; i++) {
+        if (engine->reading[i] == this_thread())
+            return true;
+    }
+    return false;
+}
+
+bool kvault__reads_here(struct engine *engine)
+{
+    bool reads;
+
+    kvault__mutex_acquire(&engine->pool_lock);
+    reads = kvault__reads_here_locked(engine);
+    kvault__mutex_release(&engine->pool_lock);
+    return reads;
+}
+
 kvault_status kvault__take_reader(struct engine *engine, const struct storage_wait *wait, storage_conn **ret_conn,
                                   kvault_error *reterr)
 {
@@ -112,6 +142,7 @@ kvault_status kvault__take_reader(struct engine *engine, const struct storage_wa
         }
         if (engine->idle_count) {
             *ret_conn = engine->idle[--engine->idle_count];
+            relabel_locked(engine, 0, this_thread());
             kvault__mutex_release(&engine->pool_lock);
             return KVAULT_OK;
         }
@@ -127,11 +158,13 @@ kvault_status kvault__take_reader(struct engine *engine, const struct storage_wa
         kvault__cond_wait_until(&engine->pool_free, &engine->pool_lock, wait->deadline_ns);
     }
     engine->reader_count++;
+    relabel_locked(engine, 0, this_thread());
     kvault__mutex_release(&engine->pool_lock);
     rc = open_conn(engine, engine->options.cache_bytes / 16, wait, ret_conn, reterr);
     if (rc < 0) {
         kvault__mutex_acquire(&engine->pool_lock);
         engine->reader_count--;
+        relabel_locked(engine, this_thread(), 0);
         kvault__cond_broadcast(&engine->pool_free);
         kvault__mutex_release(&engine->pool_lock);
     }
@@ -142,6 +175,7 @@ void kvault__return_reader(struct engine *engine, storage_conn *conn)
 {
     kvault__mutex_acquire(&engine->pool_lock);
     engine->idle[engine->idle_count++] = conn;
+    relabel_locked(engine, this_thread(), 0);
     if (engine->ended)
         kvault__cond_broadcast(&engine->pool_free);
     else

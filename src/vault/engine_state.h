@@ -105,6 +105,7 @@ struct engine {
     kvault__cond pool_free;
     storage_conn *idle[READERS_MAX];
     int idle_count, reader_count;
+    thread_mark reading[READERS_MAX]; /* who has one of those that are not idle */
     bool ended; /* no connection is opened any more; written under the write lock and pool_lock */
 
     kvault__mutex pending_lock;
@@ -183,6 +184,9 @@ kvault_status kvault__need_copier(struct engine *engine, const struct storage_wa
                                   kvault_error *reterr) KVAULT_MUST_USE;
 kvault_status kvault__take_reader(struct engine *engine, const struct storage_wait *wait, storage_conn **ret_conn,
                                   kvault_error *reterr) KVAULT_MUST_USE;
+/* The calling thread has a reader of the pool: it is in a callback of a read. */
+bool kvault__reads_here(struct engine *engine);
+bool kvault__reads_here_locked(const struct engine *engine);
 void kvault__return_reader(struct engine *engine, storage_conn *conn);
 void kvault__close_connections(struct engine *engine, bool last);
 /* With the write lock held: no reader is lent any more, and those that are out have come back. */
@@ -250,6 +254,8 @@ kvault_status kvault__engine_enter(const char *path, const kvault_options *optio
                                    kvault_error *reterr) KVAULT_MUST_USE;
 /* One more kvault on the engine; it counts as a handle, or is made from another one. */
 kvault_status kvault__engine_add(struct engine *engine, bool counts, kvault_error *reterr) KVAULT_MUST_USE;
+/* The calling thread is about to hold the write lock beyond a call: let that end with the thread. */
+void kvault__watch_thread(void);
 /* Leave the engine; the last one out closes it: here, or (a finalizer, which must not wait) in the flusher.
  * What it consists of in memory stays until the last kvault is freed: a call of another thread may be in it. */
 void kvault__engine_leave(struct engine *engine, bool may_wait);

@@ -31,6 +31,8 @@ static struct {
     bool forking;
     struct storage_other_copy other_copy;
     bool told_other_copy;
+    bool watches_threads;
+    pthread_key_t thread_ends;
 } registry = { .lock = { .mutex = PTHREAD_MUTEX_INITIALIZER } };
 
 /* ---- another SQLite ---- */
@@ -424,13 +426,72 @@ kvault_status kvault_flush_all(kvault_error *reterr)
     return rc;
 }
 
+/* ---- threads that end ----
+ * What a thread leaves open nobody else could end, and the next thread that has its number would take for its own. */
+
+static void end_of_thread(void *unused)
+{
+    struct engine *engine = next_engine(NULL);
+
+    (void)unused;
+    while (engine) {
+        kvault self = { .engine = engine, .options = engine->options, .state = HANDLE_OPEN, .caching = 0 };
+        kvault_status ignored = KVAULT_OK;
+        struct engine *next;
+
+        self.options.read_only = false;
+        self.options.interrupted = NULL; /* the thread is the caller's no longer */
+        self.options.warn = NULL;
+        if (atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) == this_thread())
+            ignored = kvault_cache_unlock(&self, NULL); /* what cannot be flushed stays pending */
+        while (kvault_depth(&self) > 0)
+            ignored = kvault_rollback(&self, NULL); /* what cannot be undone is lost with the connection */
+        (void)ignored;
+        next = next_engine(engine);
+        kvault__engine_leave(engine, true);
+        engine = next;
+    }
+}
+
+void kvault__watch_thread(void)
+{
+    bool watches;
+
+    kvault__mutex_acquire(&registry.lock);
+    if (!registry.watches_threads)
+        registry.watches_threads = pthread_key_create(&registry.thread_ends, end_of_thread) == 0;
+    watches = registry.watches_threads;
+    kvault__mutex_release(&registry.lock);
+    if (watches)
+        (void)pthread_setspecific(registry.thread_ends, &registry); /* short of memory: the thread ends unseen */
+}
+
+/* The library may be unloaded before its threads end. */
+__attribute__((destructor)) static void watch_no_thread(void)
+{
+    if (registry.watches_threads)
+        (void)pthread_key_delete(registry.thread_ends);
+}
+
 /* ---- forks ----
  * The locks go from one function to the next, which clang's analysis of one function cannot follow. */
+
+/* The fork happens inside a call that writes or reads, in a callback of it. */
+static bool is_in_write_locked(const struct engine *engine)
+{
+    return engine->write.held && atomic_load_explicit(&engine->write.holder, memory_order_relaxed) == this_thread() &&
+           !atomic_load_explicit(&engine->cache_locker, memory_order_relaxed);
+}
+
+static bool is_in_call_locked(const struct engine *engine)
+{
+    return is_in_write_locked(engine) || kvault__reads_here_locked(engine);
+}
 
 /* Something of this engine lasts beyond a call, so its connections must stay open. */
 static bool cannot_close_locked(struct engine *engine)
 {
-    return engine->memory || engine->snapshots || atomic_load_explicit(&engine->txn.owner, memory_order_relaxed);
+    return engine->memory || is_in_call_locked(engine) || engine->snapshots || atomic_load_explicit(&engine->txn.owner, memory_order_relaxed);
 }
 
 /* Hold every lock of the engine, with no call in progress. */
@@ -443,7 +504,7 @@ KVAULT_NO_LOCK_CHECK static void hold_for_fork(struct engine *engine)
 
         kvault__mutex_acquire(&lock->mutex);
         user_holds = atomic_load_explicit(&engine->txn.owner, memory_order_relaxed) ||
-                     atomic_load_explicit(&engine->cache_locker, memory_order_relaxed);
+                     atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) || is_in_write_locked(engine);
         if (!lock->held || user_holds)
             break;
         kvault__mutex_release(&lock->mutex); /* a call is in it: they are short */
@@ -451,7 +512,7 @@ KVAULT_NO_LOCK_CHECK static void hold_for_fork(struct engine *engine)
     }
     for (;;) {
         kvault__mutex_acquire(&engine->pool_lock);
-        if (engine->reader_count == engine->idle_count)
+        if (engine->reader_count == engine->idle_count || kvault__reads_here_locked(engine))
             break;
         kvault__mutex_release(&engine->pool_lock);
         kvault__sleep_us(100);
@@ -483,7 +544,8 @@ static void child_engine(struct engine *engine)
 {
     if (cannot_close_locked(engine) && !engine->memory)
         atomic_store_explicit(&engine->state, ENGINE_FORKED, memory_order_relaxed); /* the child has one thread */
-    if (!engine->memory || !atomic_load_explicit(&engine->txn.owner, memory_order_relaxed)) {
+    if (!engine->memory ||
+        (!atomic_load_explicit(&engine->txn.owner, memory_order_relaxed) && !is_in_write_locked(engine))) {
         if (!engine->memory) {
             kvault__pending_free(&engine->active);
             kvault__pending_free(&engine->frozen);
@@ -499,6 +561,7 @@ static void child_engine(struct engine *engine)
     atomic_store_explicit(&engine->last_writer, 0, memory_order_relaxed);
     engine->background_error.status = KVAULT_OK;
     engine->epoch++; /* what was pending was seen, and is the parent's */
+    engine->undoables = NULL;
     engine->held_count = engine->abandoned_count = 0;
     engine->flusher_runs = engine->abandoned_by_all = false;
     engine_init_locks(engine);

@@ -174,6 +174,8 @@ kvault_status kvault_close(kvault *vault, kvault_error *reterr)
     if (!forked && !vault->snapshot &&
         atomic_load_explicit(&engine->cache_locker, memory_order_relaxed) == this_thread())
         return kvault__fail(reterr, KVAULT_E_INVALID, "cannot close inside lock_cache(): leave it first");
+    if (!forked && kvault__reads_here(engine))
+        return kvault__fail(reterr, KVAULT_E_REENTERED, "cannot close from inside another call on the same file");
     if (!forked && vault->snapshot)
         TRY(kvault__snapshot_check_reentry(vault, "close", reterr));
     if (!set_state(vault, HANDLE_CLOSED))

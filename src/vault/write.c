@@ -452,6 +452,7 @@ kvault_status kvault_begin(kvault *vault, kvault_error *reterr)
         return begin_nested(&write, reterr);
     if (has_cache_locked(engine))
         return refuse_cache_locked("begin a transaction", reterr);
+    kvault__watch_thread();
     return begin_outermost(vault, &write, reterr);
 out:
     return rc;

@@ -91,3 +91,66 @@ def test_ctrl_c_in_the_middle(folder: Path, work: str) -> None:
     assert done.returncode == 0, done.stderr
     left = {entry.name for entry in folder.iterdir()}
     assert left <= {"i.db", "i.db.copy"}, "a temporary file was left"
+
+
+# ---- signal handlers that use the vault that is at work ----
+
+HANDLER = """
+import os, signal, sys
+from kohakuvault import KVault
+
+kv = KVault(sys.argv[1])
+kv.put_many([(b"%d" % i, bytes(800)) for i in range(20_000)])
+answers = []
+
+def close():
+    kv.close()
+
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(len(kv) != 20_001)
+        except Exception as exc:
+            os._exit(0 if type(exc).__name__ == "ForkedHandle" else 1)
+    if os.waitpid(pid, 0)[1]:
+        raise AssertionError("the child saw something else")
+
+def verify():
+    assert kv.verify() == []
+
+def put_many():
+    kv.put_many([(b"%d" % i, bytes(800)) for i in range(20_000)])
+
+def handle(number, frame):
+    try:
+        globals()[sys.argv[2]]()
+    except RuntimeError as exc:
+        assert "from inside another call" in str(exc), exc
+        answers.append(exc)
+    else:
+        answers.append(None)
+        if not kv.closed:
+            return
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+kv["one"] = b"1"
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+while len(answers) < 5 and not kv.closed and not any(answers):
+    globals()[sys.argv[3]]()
+signal.setitimer(signal.ITIMER_REAL, 0)
+if not kv.closed:
+    assert kv.verify() == []
+print("done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["close", "fork"])
+@pytest.mark.parametrize("work", ["verify", "put_many"])
+def test_a_signal_handler_never_waits_for_the_call_that_it_interrupts(folder: Path, call: str, work: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANDLER, str(folder / "i.db"), call, work], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "done", done.stderr

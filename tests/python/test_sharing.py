@@ -428,3 +428,30 @@ def test_two_processes_write_and_two_read(path: Path) -> None:
     with KVault(path) as kv:
         assert [len(kv.keys(f"{name}-")) for name in "AB"] == written
         assert kv.verify() == []
+
+
+def test_a_fork_inside_a_call_on_a_vault_in_memory_waits_for_nothing(folder: Path) -> None:
+    code = """
+import os, sys
+from kohakuvault import KVault
+
+kv = KVault(":memory:")
+kv.put_many([(str(i), bytes(5000)) for i in range(2000)])
+children = []
+
+def progress(done, total):
+    if not children:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        children.append(pid)
+        os.waitpid(pid, 0)
+
+kv.backup(sys.argv[1], progress=progress)
+assert children and len(kv) == 2000
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder / "copy")], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "done", done.stderr

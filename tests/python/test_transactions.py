@@ -155,3 +155,42 @@ def test_a_large_one_is_undone(kv: KVault) -> None:
     assert len(kv) == 1000
     assert all(value == b"o" * 100 for value in kv.values())
     assert kv.verify() == []
+
+
+# ---- threads that end inside ----
+
+
+def test_a_thread_that_ends_inside_a_transaction_undoes_it(kv: KVault) -> None:
+    """Else everybody waits for it for ever, and the next thread that is given its number is taken for it."""
+
+    def begin() -> None:
+        kv.transaction().__enter__()
+        kv["begun"] = b"1"
+        kv.transaction().__enter__()
+        kv["inner"] = b"1"
+
+    def put() -> None:
+        assert kv._handle.depth == 0
+        kv["put"] = b"1"
+
+    for target in (begin, put, put, begin):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    kv["after"] = b"1"
+    assert set(kv) == {b"put", b"after"}
+    with kv.snapshot() as committed:
+        assert set(committed) == {b"put", b"after"}
+
+
+def test_a_thread_that_ends_inside_a_locked_cache_flushes_it(kv: KVault) -> None:
+    def lock() -> None:
+        kv.lock_cache().__enter__()
+        kv["a"] = b"1"
+
+    thread = threading.Thread(target=lock)
+    thread.start()
+    thread.join()
+    kv["b"] = b"2"  # waits for the end of the thread, which join() does not quite do
+    assert kv.stats()["pending_entries"] == 0
+    assert dict(kv) == {b"a": b"1", b"b": b"2"}
