@@ -3,16 +3,30 @@
 
 #include "convert.h"
 
-/* A name as UTF-8, borrowed from the str. */
-static bool name_of(PyObject *object, kvault_slice *ret)
+/* A name or a dtype as UTF-8, borrowed from the str. */
+static bool text_of(kvpy_state *state, PyObject *object, const char *what, kvault_slice *ret)
 {
+    const char *text = NULL;
     Py_ssize_t size;
-    const char *text = PyUnicode_AsUTF8AndSize(object, &size);
 
+    if (PyUnicode_Check(object))
+        text = PyUnicode_AsUTF8AndSize(object, &size);
+    else
+        PyErr_Format(state->WrongType, "%s is str, not %.100s", what, Py_TYPE(object)->tp_name);
     if (!text)
         return false;
     *ret = (kvault_slice){ text, (size_t)size };
     return true;
+}
+
+static bool name_of(kvpy_state *state, PyObject *object, kvault_slice *ret)
+{
+    return text_of(state, object, "a column name", ret);
+}
+
+static bool dtype_of(kvpy_state *state, PyObject *object, kvault_slice *ret)
+{
+    return text_of(state, object, "a dtype", ret);
 }
 
 /* The text that is kept of a schema: what a packer made of it. NULL with an exception. */
@@ -38,7 +52,7 @@ static PyObject *get_schema_text(PyObject *module, PyObject *args)
     PyObject *dtype_object, *schema;
     kvault_slice dtype;
 
-    if (!PyArg_ParseTuple(args, "UO:schema_text", &dtype_object, &schema) || !name_of(dtype_object, &dtype))
+    if (!PyArg_ParseTuple(args, "OO:schema_text", &dtype_object, &schema) || !dtype_of(PyModule_GetState(module), dtype_object, &dtype))
         return NULL;
     return schema_text(PyModule_GetState(module), dtype, schema);
 }
@@ -51,9 +65,9 @@ static PyObject *same_dtype(PyObject *module, PyObject *args)
     kvault_slice text[2];
     kvault_dtype dtypes[2];
 
-    (void)module;
-    if (!PyArg_ParseTuple(args, "UU:same_dtype", &texts[0], &texts[1]) || !name_of(texts[0], &text[0]) ||
-        !name_of(texts[1], &text[1]))
+    if (!PyArg_ParseTuple(args, "OO:same_dtype", &texts[0], &texts[1]) ||
+        !dtype_of(PyModule_GetState(module), texts[0], &text[0]) ||
+        !dtype_of(PyModule_GetState(module), texts[1], &text[1]))
         return NULL;
     if (kvault_dtype_parse(text[0], &dtypes[0], NULL) == KVAULT_OK &&
         kvault_dtype_parse(text[1], &dtypes[1], NULL) == KVAULT_OK)
@@ -86,15 +100,15 @@ static PyObject *column_create(PyObject *module, PyObject *args)
     kvault_status rc;
 
     kvault_column_options_init(&options);
-    if (!PyArg_ParseTuple(args, "O!UUOOOp:column_create", state->HandleType, &handle, &name_object, &dtype_object,
+    if (!PyArg_ParseTuple(args, "O!OOOOOp:column_create", state->HandleType, &handle, &name_object, &dtype_object,
                           &chunk_min, &chunk_max, &schema, &unknown) ||
-        !name_of(name_object, &name) || !name_of(dtype_object, &dtype) ||
+        !name_of(state, name_object, &name) || !dtype_of(state, dtype_object, &dtype) ||
         !chunk_bytes_of(state, chunk_min, "min_chunk_bytes", &options.chunk_bytes_min) ||
         !chunk_bytes_of(state, chunk_max, "max_chunk_bytes", &options.chunk_bytes_max))
         return NULL;
     if (schema != Py_None && !(text = schema_text(state, dtype, schema)))
         return NULL;
-    if (text && !name_of(text, &options.schema))
+    if (text && !text_of(state, text, "a schema", &options.schema))
         goto done;
     options.unknown_dtype = unknown;
     KVPY_LET_GO(rc = kvault_column_create(((kvpy_handle *)handle)->vault, name, dtype, &options, &column, &err));
@@ -116,7 +130,7 @@ static PyObject *ask(PyObject *module, PyObject *args, const char *format,
     kvault_slice name;
     kvault_status rc;
 
-    if (!PyArg_ParseTuple(args, format, state->HandleType, &handle, &name_object) || !name_of(name_object, &name))
+    if (!PyArg_ParseTuple(args, format, state->HandleType, &handle, &name_object) || !name_of(state, name_object, &name))
         return NULL;
     KVPY_LET_GO(rc = call(((kvpy_handle *)handle)->vault, name, &err));
     return kvpy_succeeded(state, rc, &err) ? PyBool_FromLong(rc == KVAULT_OK) : NULL;
@@ -134,8 +148,8 @@ static PyObject *column_find(PyObject *module, PyObject *args)
     kvault_slice name;
     kvault_status rc;
 
-    if (!PyArg_ParseTuple(args, "O!U:column_find", state->HandleType, &handle, &name_object) ||
-        !name_of(name_object, &name))
+    if (!PyArg_ParseTuple(args, "O!O:column_find", state->HandleType, &handle, &name_object) ||
+        !name_of(state, name_object, &name))
         return NULL;
     KVPY_LET_GO(rc = kvault_column_open(((kvpy_handle *)handle)->vault, name, &column, &err));
     if (!kvpy_succeeded(state, rc, &err))
@@ -152,14 +166,14 @@ PyDoc_STRVAR(exists_doc, "column_exists($module, handle, name, /)\n--\n\nWhether
 
 static PyObject *column_exists(PyObject *module, PyObject *args)
 {
-    return ask(module, args, "O!U:column_exists", kvault_column_exists);
+    return ask(module, args, "O!O:column_exists", kvault_column_exists);
 }
 
 PyDoc_STRVAR(drop_doc, "column_drop($module, handle, name, /)\n--\n\nDelete a column; False if there is none.");
 
 static PyObject *column_drop(PyObject *module, PyObject *args)
 {
-    return ask(module, args, "O!U:column_drop", kvault_column_drop);
+    return ask(module, args, "O!O:column_drop", kvault_column_drop);
 }
 
 PyDoc_STRVAR(rename_doc, "column_rename($module, handle, name, to, /)\n--\n\n"
@@ -173,8 +187,8 @@ static PyObject *column_rename(PyObject *module, PyObject *args)
     kvault_slice from, to;
     kvault_status rc;
 
-    if (!PyArg_ParseTuple(args, "O!UU:column_rename", state->HandleType, &handle, &from_object, &to_object) ||
-        !name_of(from_object, &from) || !name_of(to_object, &to))
+    if (!PyArg_ParseTuple(args, "O!OO:column_rename", state->HandleType, &handle, &from_object, &to_object) ||
+        !name_of(state, from_object, &from) || !name_of(state, to_object, &to))
         return NULL;
     KVPY_LET_GO(rc = kvault_column_rename(((kvpy_handle *)handle)->vault, from, to, &err));
     if (!kvpy_succeeded(state, rc, &err))

@@ -142,10 +142,16 @@ static Py_ssize_t column_length(PyObject *op)
 /* An index, whatever has __index__; one that no column has is out of range. */
 static bool index_of(PyObject *key, int64_t *ret)
 {
-    Py_ssize_t index = PyNumber_AsSsize_t(key, PyExc_IndexError);
+    Py_ssize_t index = PyNumber_AsSsize_t(key, PyExc_OverflowError);
 
     *ret = index;
-    return index != -1 || !PyErr_Occurred();
+    if (index != -1 || !PyErr_Occurred())
+        return true;
+    if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear();
+        PyErr_SetString(PyExc_IndexError, "index out of range: no column has as many elements");
+    }
+    return false;
 }
 
 static PyObject *get_fixed(kvpy_column *self, int64_t index)

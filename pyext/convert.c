@@ -11,10 +11,29 @@ static bool is_numpy_scalar(PyObject *object)
     return strncmp(name, "numpy.", 6) == 0 && strcmp(name, "numpy.ndarray") != 0;
 }
 
+/* An array of Python objects has their addresses in its memory, which mean nothing later. */
+static bool holds_objects(PyObject *object)
+{
+    Py_buffer view;
+    bool holds;
+
+    if (PyObject_GetBuffer(object, &view, PyBUF_ND | PyBUF_FORMAT) < 0) {
+        PyErr_Clear(); /* a type without a format; or what the caller will be told */
+        return false;
+    }
+    holds = view.format && strchr(view.format, 'O');
+    PyBuffer_Release(&view);
+    return holds;
+}
+
 static bool fill_buffer(kvpy_state *state, PyObject *object, const char *wanted, kvpy_bytes *ret)
 {
     if (!PyObject_CheckBuffer(object) || is_numpy_scalar(object)) {
         PyErr_Format(state->WrongType, "%s, not %.100s", wanted, Py_TYPE(object)->tp_name);
+        return false;
+    }
+    if (!PyByteArray_Check(object) && !PyBytes_Check(object) && holds_objects(object)) {
+        PyErr_Format(state->WrongType, "%s, not %.100s of Python objects", wanted, Py_TYPE(object)->tp_name);
         return false;
     }
     if (PyObject_GetBuffer(object, &ret->view, PyBUF_SIMPLE) < 0) {

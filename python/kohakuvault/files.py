@@ -7,6 +7,7 @@ import os
 
 from . import _kvault
 from .errors import InvalidArgument, IoError, WrongType
+from .views import refuse_numpy_scalar
 
 TYPE_CHECKING = False  # see cache.py
 if TYPE_CHECKING:
@@ -150,7 +151,12 @@ class ValueFile(io.RawIOBase):
 
 
 def _bytes_of(buffer: Buffer, size: int | None) -> memoryview:
+    refuse_numpy_scalar(buffer, "a value is bytes-like")
     view = memoryview(buffer)
+    if "O" in view.format:
+        raise WrongType(
+            f"a value is bytes-like, not {type(buffer).__module__}.{type(buffer).__name__} of Python objects"
+        )
     if not view.c_contiguous:
         raise InvalidArgument("the bytes to store do not lie one behind the other")
     view = view.cast("B")
@@ -173,6 +179,8 @@ def chunks_of(reader: Any, size: int | None, chunk_size: int) -> Iterator[Buffer
     if read is None:
         try:
             view = _bytes_of(reader, size)
+        except WrongType:
+            raise
         except TypeError:
             name = type(reader).__name__
             raise WrongType(f"a reader has read() or recv(), or is bytes-like, unlike {name}") from None

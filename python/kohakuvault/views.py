@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import ItemsView, KeysView, ValuesView
 
 from .errors import InvalidArgument, WrongType
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
     Key = str | Buffer
 
 
+def refuse_numpy_scalar(value: object, wanted: str) -> None:
+    """Raise WrongType for a number of NumPy's, which offers its memory as a buffer where somebody meant the number."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic) and not isinstance(value, bytes):
+        raise WrongType(f"{wanted}, not numpy.{type(value).__name__}")
+
+
 def as_bytes(key: Key) -> bytes:
     """Return a key as the vault keeps it."""
     if isinstance(key, str):
-        return key.encode()
+        return str.encode(key)
+    refuse_numpy_scalar(key, "a key is str or bytes-like")
     try:
         return bytes(memoryview(key))
     except TypeError:

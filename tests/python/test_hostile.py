@@ -15,7 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kohakuvault import ClosedHandle, DatabaseBusy, InvalidArgument, KohakuVaultError, KVault, NotFound, Vault
+from kohakuvault import (
+    ClosedHandle,
+    ColumnVault,
+    DatabaseBusy,
+    InvalidArgument,
+    KohakuVaultError,
+    KVault,
+    NotFound,
+    Vault,
+)
 
 HUGE = 1 << 70
 
@@ -575,3 +584,41 @@ def test_a_snapshot_in_use_is_an_error_inside_its_own_callback(kv: KVault, folde
         snapshot.backup(folder / "copy", progress=progress)
         assert snapshot["5"] == bytes(5000)
     assert seen
+
+
+# ---- values that offer memory that is no value ----
+
+
+def test_neither_a_scalar_nor_objects_of_numpy_are_bytes(kv: KVault) -> None:
+    numpy = pytest.importorskip("numpy")
+    for value in (numpy.float64(3), numpy.void(b"ab"), numpy.zeros(3, dtype=object)):
+        calls: list[Callable[[], object]] = [
+            lambda value=value: kv.put("a", value),  # type: ignore[misc]
+            lambda value=value: kv.put_many([("a", value)]),  # type: ignore[misc]
+            lambda value=value: kv.put_file("a", value),  # type: ignore[misc]
+            lambda value=value: kv.open("a", "wb").write(value),  # type: ignore[misc]
+        ]
+        for call in calls:
+            with pytest.raises(TypeError, match="a value is bytes-like, not numpy"):
+                call()
+    with pytest.raises(TypeError, match="a key is str or bytes-like, not numpy"):
+        kv.keys(prefix=numpy.int64(5))
+    assert dict(kv) == {}
+
+
+def test_the_words_name_what_was_wrong_with_a_column(path: Path) -> None:
+    with ColumnVault(path) as columns:
+        column = columns.ensure("a", "i64")
+        for use in (columns.__getitem__, columns.__contains__, columns.delete_column):
+            with pytest.raises(TypeError, match="a column name is str, not int"):
+                use(5)
+        with pytest.raises(TypeError, match="a column name is str, not bytes"):
+            columns.rename_column("a", b"b")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a dtype is str, not type"):
+            columns.create_column("b", int)  # type: ignore[arg-type]
+        for index in (HUGE, -HUGE, 5, -1):
+            with pytest.raises(IndexError, match="out of range"):
+                column[index]
+            with pytest.raises(IndexError, match="out of range"):
+                column.take([index])
+        assert list(columns) == ["a"]
