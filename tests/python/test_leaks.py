@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kohakuvault import KohakuVaultError, KVault, Vault
+from kohakuvault import ColumnVault, KohakuVaultError, KVault, Vault
 
 KEY = b"k" * 10_000
 VALUE = b"v" * 100_000
@@ -31,7 +31,7 @@ class Unreadable:
 
 
 def failing(call: Callable[[], object]) -> None:
-    with suppress(KeyError, TypeError, ValueError, OSError, ZeroDivisionError, KohakuVaultError):
+    with suppress(LookupError, TypeError, ValueError, OSError, ZeroDivisionError, KohakuVaultError):
         call()
         raise AssertionError("it did not fail")
 
@@ -126,7 +126,47 @@ def handles(kv: KVault) -> None:
     KVault(kv.path).cycle = kv.cycle
 
 
-OPERATIONS = [mapping, batches, scans, streams, contexts, failures, handles]
+def columns(kv: KVault) -> None:
+    vault = ColumnVault(kv)
+    numbers, records = vault.ensure("numbers", "f64"), vault.ensure("records", "msgpack")
+    own = vault.ensure("own", "own", pack=bytes, unpack=bytearray)
+    numbers.extend([1.5] * 300)
+    records.extend({"id": i, "name": "x" * i} for i in range(20))
+    own += [b"a", b"b"]
+    for column in (numbers, records, own):
+        for _ in range(3):
+            assert column[0] == column[:2][0] == next(iter(column)) == column.take([0])[0]
+        column[1] = column[0]
+        column.insert(0, column.pop())
+        del column[::2]
+        assert list(reversed(column))
+        walk = iter(column)
+        next(walk)
+        column.append(column[0])
+    with vault.cache():
+        numbers.append(2.5)
+        records.append({"id": -1})
+    for call in (
+        lambda: numbers[1_000_000],
+        lambda: numbers.append("x"),
+        lambda: numbers["x"],
+        lambda: records.append(object()),
+        lambda: records.remove(5),
+        lambda: own.append("x"),
+        lambda: numbers.__setitem__(slice(0, 2), [1.0]),
+        lambda: numbers.extend([1.0, "x"]),
+        lambda: vault["missing"],
+        lambda: vault.ensure("numbers", "i64"),
+    ):
+        failing(call)
+    numbers.cycle = vault.cycle = walk
+    own.clear()
+    vault.rename_column("records", "renamed")
+    assert vault.delete_column("renamed")
+    numbers.clear()
+
+
+OPERATIONS = [mapping, batches, scans, streams, contexts, failures, handles, columns]
 
 
 def counts() -> tuple[int, int]:
