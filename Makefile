@@ -9,6 +9,7 @@ demo: setup
 	python examples/demo.py
 	python examples/demo_index.py
 	python examples/demo_records.py
+	python -m pip install -q --disable-pip-version-check "matplotlib>=3.5"
 	python examples/demo_columns.py
 
 # The same with a value of 3 GiB.
