@@ -100,6 +100,7 @@ struct engine {
     _Atomic thread_mark cache_locker;
     _Atomic thread_mark last_writer;
     bool writable; /* some handle may write */
+    _Atomic bool looked_at; /* a connection that may write was open: the file is ours and sound */
 
     kvault__mutex pool_lock;
     kvault__cond pool_free;

@@ -52,8 +52,16 @@ static kvault_status touch_file(kvault *vault, kvault_error *reterr)
         kvault__return_reader(engine, conn);
         return KVAULT_OK;
     }
-    TRY(kvault__lock_writes(engine, "open", &wait, reterr));
+    rc = KVAULT_OK;
+    if (!kvault__try_lock_writes(engine, "open")) {
+        /* Whoever has the lock, perhaps this thread, works on a file that was looked at before. */
+        if (atomic_load_explicit(&engine->looked_at, memory_order_relaxed))
+            return KVAULT_OK;
+        TRY(kvault__lock_writes(engine, "open", &wait, reterr));
+    }
     rc = kvault__need_writer(engine, &wait, reterr);
+    if (rc >= 0)
+        atomic_store_explicit(&engine->looked_at, true, memory_order_relaxed); /* it tells nothing else */
     /* A thread alone reads through the writer too, so that it needs one connection. */
     atomic_store_explicit(&engine->last_writer, this_thread(), memory_order_relaxed); /* a hint */
     kvault__unlock_writes(engine);

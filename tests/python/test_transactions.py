@@ -194,3 +194,29 @@ def test_a_thread_that_ends_inside_a_locked_cache_flushes_it(kv: KVault) -> None
     kv["b"] = b"2"  # waits for the end of the thread, which join() does not quite do
     assert kv.stats()["pending_entries"] == 0
     assert dict(kv) == {b"a": b"1", b"b": b"2"}
+
+
+# ---- opening meanwhile ----
+
+
+def test_a_file_opens_while_a_transaction_or_a_locked_cache_is_open_on_it(kv: KVault) -> None:
+    kv["a"] = b"1"
+    answers: list[object] = []
+
+    def read() -> None:
+        with KVault(kv.path, retries=0) as another:
+            answers.append(dict(another))
+
+    for context, seen in ((kv.transaction, {b"a": b"1"}), (kv.lock_cache, {b"a": b"1", b"b": b"2"})):
+        with context():
+            kv["b"] = b"2"
+            thread = threading.Thread(target=read)
+            thread.start()
+            thread.join()
+            assert answers.pop() == seen
+            own = KVault(kv.path)
+            own["c"] = b"3"
+            assert (own["b"], kv["c"]) == (b"2", b"3")
+        own.close()
+        assert dict(kv) == {b"a": b"1", b"b": b"2", b"c": b"3"}
+        kv.delete_many(["b", "c"])
