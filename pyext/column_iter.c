@@ -115,10 +115,10 @@ static bool read_ahead(column_iter *self)
     kvault_error err = KVAULT_ERROR_INIT;
     kvault_status rc;
 
+    self->busy = true; /* from here on, since what is let go of may have a finalizer */
     Py_CLEAR(self->ahead);
     self->given = 0;
     self->changes = kvpy_column_changes(column);
-    self->busy = true;
     KVPY_LET_GO(rc = kvault_column_get_range(column->column, &range, &result, &err));
     if (kvpy_column_succeeded(column, rc, &err)) {
         grow(self, &result);

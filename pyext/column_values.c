@@ -182,6 +182,8 @@ PyObject *kvpy_values_of(kvpy_column *self, const kvault_result *result)
         return kvpy_unpack_elements(self->packer, (kvault_slice){ result->data.data, result->data.size }, count,
                                     self->state->CorruptData);
     list = PyList_New(count);
+    if (list)
+        PyObject_GC_UnTrack(list); /* the user's function runs: nobody is to find the list before it is full */
     for (Py_ssize_t i = 0; list && i < count; i++) {
         kvault_slice element = { result->data.data + offsets[i], (size_t)(offsets[i + 1] - offsets[i]) };
         PyObject *value = kvpy_value_of(self, element);
@@ -191,5 +193,7 @@ PyObject *kvpy_values_of(kvpy_column *self, const kvault_result *result)
         else
             Py_CLEAR(list);
     }
+    if (list)
+        PyObject_GC_Track(list);
     return list;
 }

@@ -28,13 +28,18 @@ static PyObject *csbtree_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
 {
     static char *names[] = { "order", NULL };
     kvpy_state *state = kvpy_state_of_type(type);
-    long order = 63;
+    PyObject *given = NULL;
+    Py_ssize_t order = 63;
     kvpy_csbtree *self;
 
-    if (!state || !PyArg_ParseTupleAndKeywords(args, kwargs, "|l:CSBTree", names, &order))
+    if (!state || !PyArg_ParseTupleAndKeywords(args, kwargs, "|O:CSBTree", names, &given))
         return NULL;
-    if (order < (long)KVAULT_CSBTREE_ORDER_MIN || order > (long)KVAULT_CSBTREE_ORDER_MAX) {
-        PyErr_Format(state->InvalidArgument, "order is %ld, want %u to %u", order, KVAULT_CSBTREE_ORDER_MIN,
+    if (given)
+        order = PyNumber_AsSsize_t(given, NULL); /* one that does not fit is clipped, and refused */
+    if (PyErr_Occurred())
+        return NULL;
+    if (order < (Py_ssize_t)KVAULT_CSBTREE_ORDER_MIN || order > (Py_ssize_t)KVAULT_CSBTREE_ORDER_MAX) {
+        PyErr_Format(state->InvalidArgument, "order is %S, want %u to %u", given, KVAULT_CSBTREE_ORDER_MIN,
                      KVAULT_CSBTREE_ORDER_MAX);
         return NULL;
     }

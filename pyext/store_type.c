@@ -294,6 +294,17 @@ static PyObject *read_to_end(kvpy_store *self, kvault_slice key, uint64_t offset
     }
 }
 
+/* Whatever has __index__. May leave an exception of that. */
+static bool is_minus_one(PyObject *object)
+{
+    PyObject *number = PyIndex_Check(object) ? PyNumber_Index(object) : NULL;
+    int overflow = 0;
+    bool is = number && PyLong_AsLongAndOverflow(number, &overflow) == -1 && !overflow;
+
+    Py_XDECREF(number);
+    return is;
+}
+
 PyDoc_STRVAR(read_doc, "read($self, key, offset=0, length=-1)\n--\n\n"
                        "Return up to length bytes of a value from offset; -1: to its end.\n\n"
                        "Only the pieces concerned are read. NotFound if key is absent, InvalidArgument for a\n"
@@ -307,12 +318,12 @@ static PyObject *store_read(PyObject *op, PyObject *const *args, Py_ssize_t narg
     uint64_t offset = 0, length = PY_SSIZE_T_MAX;
     PyObject *given[3], *bytes;
     bool to_end;
-    int overflow = 0;
 
     if (!kvpy_arguments("read", parameters, 1, 3, args, nargs, names, given))
         return NULL;
-    to_end =
-        !given[2] || (PyLong_CheckExact(given[2]) && PyLong_AsLongAndOverflow(given[2], &overflow) == -1 && !overflow);
+    to_end = !given[2] || is_minus_one(given[2]);
+    if (PyErr_Occurred())
+        return NULL;
     if ((given[1] && !kvpy_unsigned(self->state, given[1], "offset", &offset)) ||
         (!to_end && !kvpy_unsigned(self->state, given[2], "length", &length)) || !kvpy_key(self->state, given[0], &key))
         return NULL;

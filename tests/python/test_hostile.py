@@ -18,6 +18,7 @@ import pytest
 from kohakuvault import (
     ClosedHandle,
     ColumnVault,
+    CSBTree,
     DatabaseBusy,
     InvalidArgument,
     KohakuVaultError,
@@ -622,3 +623,54 @@ def test_the_words_name_what_was_wrong_with_a_column(path: Path) -> None:
             with pytest.raises(IndexError, match="out of range"):
                 column.take([index])
         assert list(columns) == ["a"]
+
+
+def test_minus_one_of_any_type_reads_to_the_end(kv: KVault) -> None:
+    numpy = pytest.importorskip("numpy")
+    kv["a"] = b"12345"
+    assert kv.read("a", numpy.int64(2), numpy.int64(-1)) == b"345"
+    with pytest.raises(InvalidArgument, match="length is -2"):
+        kv.read("a", 0, numpy.int64(-2))
+    with pytest.raises(TypeError):
+        kv.read("a", 0, -1.0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match=f"order is {HUGE}, want 3 to 4096"):
+        CSBTree(HUGE)
+
+
+def test_without_a_wal_a_commit_that_a_snapshot_holds_off_says_so(path: Path) -> None:
+    with KVault(path, enable_wal=False, retries=1, backoff_base=0.1) as kv:
+        kv["a"] = b"1"
+        with kv.snapshot() as snapshot:
+            assert snapshot["a"] == b"1"
+            with pytest.raises(DatabaseBusy, match="or a snapshot of this one"):
+                kv["a"] = b"2"
+        kv["a"] = b"2"
+        assert kv["a"] == b"2"
+
+
+def test_a_finalizer_that_uses_its_iterator_again_is_an_error(path: Path) -> None:
+    """What was read ahead goes at the next read after a write; each of its values asks the iterator for more."""
+    raised: list[type[BaseException]] = []
+
+    class Value:
+        def __init__(self, text: bytes) -> None:
+            self.text = text
+
+        def __del__(self) -> None:
+            try:
+                next(iterator)
+            except RuntimeError as exc:
+                raised.append(type(exc))
+
+    with ColumnVault(path) as columns:
+        column = columns.create_column("a", "mine", pack=lambda value: b"x", unpack=Value)
+        column.extend(range(100))
+        iterator = iter(column)
+        kept = [next(iterator) for _ in range(10)]
+        column.append(1)
+        kept.append(next(iterator))
+        assert raised
+        assert set(raised) == {RuntimeError}
+        kept.extend(iterator)
+        assert len(kept) == 101
+        Value.__del__ = lambda self: None  # type: ignore[method-assign]

@@ -123,8 +123,9 @@ kvault_status kvault__busy_fail(storage_conn *conn, const struct storage_wait *w
                           "could not %s in \"%s\": waited %.1f s for process %ld (%s), which is writing to it", what,
                           conn->path, waited, pid, name);
     } else {
-        rc = kvault__fail(reterr, KVAULT_E_BUSY, "could not %s in \"%s\": waited %.1f s for another program", what,
-                          conn->path, waited);
+        rc = kvault__fail(reterr, KVAULT_E_BUSY, "could not %s in \"%s\": waited %.1f s for %s", what, conn->path, waited,
+                          conn->wal ? "another program"
+                                    : "another program, or a snapshot of this one: without a WAL it holds off commits");
     }
     if (reterr)
         reterr->sqlite_code = code;
