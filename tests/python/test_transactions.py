@@ -201,16 +201,19 @@ def test_a_thread_that_ends_inside_a_locked_cache_flushes_it(kv: KVault) -> None
 
 def test_a_file_opens_while_a_transaction_or_a_locked_cache_is_open_on_it(kv: KVault) -> None:
     kv["a"] = b"1"
-    answers: list[object] = []
+    others: list[KVault] = []
+    answers: list[dict[bytes, bytes]] = []
 
-    def read() -> None:
-        with KVault(kv.path, retries=0) as another:
-            answers.append(dict(another))
+    def open_another() -> None:
+        others.append(KVault(kv.path, retries=0))
 
     for context, seen in ((kv.transaction, {b"a": b"1"}), (kv.lock_cache, {b"a": b"1", b"b": b"2"})):
         with context():
             kv["b"] = b"2"
-            thread = threading.Thread(target=read)
+            thread = threading.Thread(target=open_another)
+            thread.start()
+            thread.join()
+            thread = threading.Thread(target=lambda: answers.append(dict(others[-1])))
             thread.start()
             thread.join()
             assert answers.pop() == seen
@@ -218,5 +221,6 @@ def test_a_file_opens_while_a_transaction_or_a_locked_cache_is_open_on_it(kv: KV
             own["c"] = b"3"
             assert (own["b"], kv["c"]) == (b"2", b"3")
         own.close()
+        others.pop().close()
         assert dict(kv) == {b"a": b"1", b"b": b"2", b"c": b"3"}
         kv.delete_many(["b", "c"])
