@@ -58,5 +58,5 @@ class TestList(list_tests.CommonTest):
     test_addmul = test_imul = test_repeat = test_count = test_extend = None
     test_copy = test_sort = test_repr = test_repr_deep = test_init = test_pickle = None
     test_free_after_iterating = None
-    test_setslice = test_slice = test_extendedslicing = test_index = None
+    test_setslice = test_slice = test_slice_assign_iterator = test_extendedslicing = test_index = None
     test_setitem = None  # but for one word: "list indices must be integers or slices"
